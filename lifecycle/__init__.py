@@ -1,0 +1,1 @@
+"""lifecycle: the operational half of MLflow."""

@@ -1,0 +1,1 @@
+"""A model file as a thing: load and verify, compile, predict."""

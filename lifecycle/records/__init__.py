@@ -1,0 +1,84 @@
+"""The nouns: frozen records that flow from one verb to the next; standard library only.
+
+>>> ModelRef.parse("churn@champion")
+ModelRef(name='churn', version=None, alias='champion')
+
+Every record has `to_dict()` (what `--json` prints) and, in a notebook, a view of its own, which
+`lifecycle.views` draws and which is loaded only when it is shown.
+"""
+
+from lifecycle.records.governance import (
+    Arm,
+    Diagnosis,
+    Entry,
+    Feedback,
+    Finding,
+    GateReport,
+    GateResult,
+    History,
+    Plan,
+    Retraining,
+    Scored,
+    Status,
+)
+from lifecycle.records.models import (
+    Candidate,
+    Column,
+    Label,
+    Lineage,
+    Metric,
+    ModelRef,
+    ModelSpec,
+    ModelVersion,
+    Task,
+    Training,
+)
+from lifecycle.records.monitoring import (
+    ColumnDrift,
+    Decision,
+    DriftReport,
+    Evidence,
+    MonitorReport,
+    Performance,
+)
+from lifecycle.records.record import (
+    EXIT_CODES,
+    Outcome,
+    Record,
+    plain,
+)
+
+__all__ = [
+    "EXIT_CODES",
+    "Arm",
+    "Candidate",
+    "Column",
+    "ColumnDrift",
+    "Decision",
+    "Diagnosis",
+    "DriftReport",
+    "Entry",
+    "Evidence",
+    "Feedback",
+    "Finding",
+    "GateReport",
+    "GateResult",
+    "History",
+    "Label",
+    "Lineage",
+    "Metric",
+    "ModelRef",
+    "ModelSpec",
+    "ModelVersion",
+    "MonitorReport",
+    "Outcome",
+    "Performance",
+    "Plan",
+    "Record",
+    "Retraining",
+    "Scored",
+    "Status",
+    "Task",
+    "Training",
+    "plain",
+]

@@ -1,0 +1,1 @@
+"""Which stage may follow which; pure."""

@@ -1,0 +1,1 @@
+"""One verb a file, each reads top to bottom as the story."""

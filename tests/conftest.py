@@ -1,0 +1,73 @@
+"""Shared parts: a real MLflow on a copied sqlite file, a small real table, a clean environment."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lifecycle.config import Config
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables made once; tests copy it (0.5 s instead of 7)."""
+    from lifecycle.stores.tracking import connect
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    connect(Config().with_values(tracking__uri=f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def config(template_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A model named churn in an empty folder with a registry and a prediction log of its own."""
+    shutil.copy(template_database, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    for name in [key for key in os.environ if key.startswith("LIFECYCLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    return Config().with_values(
+        name="churn",
+        target="churned",
+        time="ts",
+        key="customer_id",
+        log__dir=str(tmp_path / "lifecycle-log"),
+    )
+
+
+def churn_frame(rows: int = 2000, *, seed: int = 0, start: str = "2026-01-01") -> pd.DataFrame:
+    """Customers over time: numbers, levels, a boolean, gaps, and a target one can learn."""
+    rng = np.random.default_rng(seed)
+    tenure = rng.gamma(2.0, 12.0, rows)
+    charges = rng.normal(70.0, 20.0, rows)
+    plan = rng.choice(["basic", "plus", "pro"], rows, p=[0.5, 0.3, 0.2])
+    support_calls = rng.poisson(1.5, rows)
+    paperless = rng.random(rows) < 0.6
+    logit = -1.0 - 0.04 * tenure + 0.02 * (charges - 70) + 0.5 * support_calls
+    logit = logit + np.where(plan == "pro", -0.8, 0.2)
+    churned = (rng.random(rows) < 1.0 / (1.0 + np.exp(-logit))).astype(int)
+    charges[rng.random(rows) < 0.05] = np.nan
+    return pd.DataFrame(
+        {
+            "customer_id": [f"c{seed}-{index}" for index in range(rows)],
+            "ts": pd.date_range(start, periods=rows, freq="15min"),
+            "tenure": tenure,
+            "charges": charges,
+            "plan": plan,
+            "support_calls": support_calls,
+            "paperless": paperless,
+            "churned": churned,
+        }
+    )
+
+
+@pytest.fixture
+def churn() -> pd.DataFrame:
+    """2,000 customers, 20 days."""
+    return churn_frame()
