@@ -14,7 +14,7 @@
     ├── RegistryError        (RuntimeError)     MLflow answered with something unexpected
     │   └── RegistryUnavailable (ConnectionError)  MLflow did not answer in time
     ├── LedgerError          (RuntimeError)     a ledger whose chain does not hold
-    ├── LogError             (OSError)          a prediction or label log that cannot be read or written
+    ├── LogError             (OSError)          a prediction or label log that cannot be used
     ├── ServeError           (RuntimeError)     a server that cannot start
     └── MissingExtra         (ImportError)      an optional package that is not installed
 
