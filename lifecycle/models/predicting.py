@@ -1,0 +1,112 @@
+"""What a loaded model answers: labels and scores by one rule, whatever engine computes them.
+
+>>> scores = np.array([[0.8, 0.2], [0.5, 0.5], [0.1, 0.9]])
+>>> labels(scores, ("no", "yes"), threshold=None).tolist()
+['no', 'no', 'yes']
+>>> labels(scores, ("no", "yes"), threshold=0.5).tolist()
+['no', 'yes', 'yes']
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lifecycle.records import Label, ModelSpec, ModelVersion
+
+Array = NDArray[Any]
+Columns = Mapping[str, Array]  # model inputs by column, all of one length
+How = Literal["onnx", "sklearn", "pyfunc"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model says of n rows.
+
+    >>> Output(np.array(["no", "yes"]), np.array([[0.8, 0.2], [0.1, 0.9]])).score.tolist()
+    [0.2, 0.9]
+
+    Attributes:
+        prediction: labels or values, shape (n,).
+        scores: class probabilities in the order of the specification's classes, shape
+            (n, classes); None for regression and for classifiers without probabilities.
+    """
+
+    prediction: Array
+    scores: Array | None = None
+
+    @property
+    def score(self) -> Array | None:
+        """What the log keeps: the positive class's share (n,), or all of them (n, classes)."""
+        if self.scores is None or self.scores.shape[1] != 2:
+            return self.scores
+        positive: Array = self.scores[:, 1]
+        return positive
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that answers; safe to call from several threads.
+
+    >>> spec = ModelSpec(1, "regression", ())
+    >>> LoadedModel(spec, "sklearn", lambda columns: Output(columns["x"])).how
+    'sklearn'
+
+    Attributes:
+        spec: what the model is.
+        how: which engine answers.
+        answer: the engine.
+        version: the registered version; None for a model that is not registered.
+        estimator: the scikit-learn object, where one was loaded.
+    """
+
+    spec: ModelSpec
+    how: How
+    answer: Callable[[Columns], Output] = field(repr=False)
+    version: ModelVersion | None = None
+    estimator: Any = field(default=None, repr=False)
+
+    def predict(self, columns: Columns) -> Output:
+        """Answer n rows.
+
+        Args:
+            columns: one array of length n for every feature of the specification, as
+                `lifecycle.models.inputs.columns` makes them.
+        """
+        return self.answer(columns)
+
+
+def labels(scores: Array, classes: Sequence[Label], *, threshold: float | None) -> Array:
+    """Labels from scores by the one rule that all engines share.
+
+    >>> labels(np.array([[0.4, 0.3, 0.3]]), (1, 2, 3), threshold=None).tolist()
+    [1]
+
+    Args:
+        scores: class probabilities, shape (n, classes).
+        classes: in the order of the columns of `scores`.
+        threshold: the second class is answered where its score reaches it; None: the class
+            with the largest score, the first of equals (as scikit-learn does).
+
+    Returns:
+        The labels, shape (n,), of the classes' own type.
+    """
+    if threshold is None:
+        chosen = np.argmax(scores, axis=1)
+    else:
+        chosen = (scores[:, 1] >= threshold).astype(np.int64)
+    answer: Array = class_array(classes)[chosen]
+    return answer
+
+
+def class_array(classes: Sequence[Label]) -> Array:
+    """The classes as an array of their own type; strings as Python strings.
+
+    >>> class_array((False, True)).dtype
+    dtype('bool')
+    """
+    if any(isinstance(item, str) for item in classes):
+        return np.array(classes, dtype=object)
+    return np.asarray(classes)

@@ -1,0 +1,50 @@
+"""One rule turns scores into labels, the same as scikit-learn's."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+
+from lifecycle.models.predicting import LoadedModel, Output, class_array, labels
+from lifecycle.records import ModelSpec
+
+
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [((0, 1), "int64"), ((False, True), "bool"), ((0.0, 1.5), "float64"), (("a", "b"), "object")],
+)
+def test_labels_keep_the_type_of_the_classes(classes, dtype):
+    found = labels(np.array([[0.2, 0.8], [0.9, 0.1]]), classes, threshold=None)
+    assert str(found.dtype) == dtype
+    assert found.tolist() == [classes[1], classes[0]]
+    assert class_array(classes).tolist() == list(classes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.floats(0.0, 1.0), st.integers(0, 1000))
+def test_a_threshold_answers_as_scikit_learn_does(rows, threshold, seed):
+    y = np.arange(rows + 1) % 2
+    x = np.random.default_rng(seed).random((rows + 1, 2))
+    model = DummyClassifier(strategy="prior").fit(x, y)
+    fixed = FixedThresholdClassifier(
+        FrozenEstimator(model), threshold=threshold, response_method="predict_proba"
+    ).fit(x, y)
+    ours = labels(model.predict_proba(x), (0, 1), threshold=threshold)
+    assert ours.tolist() == fixed.predict(x).tolist()
+
+
+def test_the_log_keeps_one_score_for_two_classes_and_all_for_more():
+    three = np.array([[0.2, 0.3, 0.5]])
+    assert Output(np.array([2]), three).score is three
+    assert Output(np.array([1.5])).score is None
+    assert Output(np.array([1]), np.array([[0.25, 0.75]])).score.tolist() == [0.75]
+
+
+def test_a_loaded_model_answers_through_its_engine():
+    model = LoadedModel(
+        ModelSpec(1, "regression", ()), "pyfunc", lambda inputs: Output(inputs["x"] * 2)
+    )
+    assert model.predict({"x": np.array([1.0, 2.0])}).prediction.tolist() == [2.0, 4.0]
