@@ -1,1 +1,360 @@
-"""One command per verb: parse, build, call one workflow."""
+"""One command per verb: parse, build, call one workflow, show what came back.
+
+Exit codes: 0 fine, 1 error (usage errors too), 2 refused or flagged, 3 not enough evidence.
+With `--json` exactly one JSON object goes to standard output and everything else to standard
+error. Workflows are imported when their command runs, so that `--help` answers at once.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import click
+
+from lifecycle import __version__
+from lifecycle.config import Config, load_config
+from lifecycle.errors import ConfigError, LifecycleError
+from lifecycle.named import nearest
+
+
+class Commands(click.Group):
+    """A group whose usage errors exit with 1 and, under `--json`, are JSON like all others."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; click would exit with 2, which means refused or flagged here."""
+        extra["standalone_mode"] = False
+        try:
+            return super().main(*args, **extra)
+        except click.exceptions.Exit as stop:
+            sys.exit(stop.exit_code)
+        except click.Abort:
+            click.echo("stopped; nothing half-written is left", err=True)
+            sys.exit(130)
+        except click.ClickException as error:
+            wrong = LifecycleError(error.format_message().rstrip("."), fix="see --help")
+            _fail(wrong, as_json="--json" in sys.argv)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """In the order of a model's life, not of the alphabet."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; a misspelt one gets the nearest name."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise click.UsageError(f"no command {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lifecycle")
+def main() -> None:
+    """Train, gate, stage, serve, watch and retrain MLflow models.
+
+    Begin with `lifecycle demo`. Exit codes: 0 fine, 1 error, 2 refused or flagged,
+    3 not enough evidence.
+    """
+
+
+def verb(work: Callable[..., Any]) -> click.Command:
+    """A command with `--json` and `--config`: what `work` returns is shown and sets the code."""
+
+    @main.command(name=work.__name__.rstrip("_"), help=work.__doc__)
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+    @click.option("--config", "path", metavar="FILE", help="Configuration; ./lifecycle.toml.")
+    @functools.wraps(work)
+    def command(as_json: bool, path: str | None, **options: Any) -> None:
+        try:
+            with redirect_stdout(sys.stderr):
+                config = load_config(path)
+                result = work(config, **options)
+        except LifecycleError as error:
+            _fail(error, as_json=as_json)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except Exception as error:
+            if not as_json:
+                raise
+            _fail(_unexpected(error), as_json=True)
+        _show(result, as_json=as_json)
+        sys.exit(getattr(result, "exit_code", 0))
+
+    return command
+
+
+def _unexpected(error: Exception) -> LifecycleError:
+    kind = type(error).__name__
+    return LifecycleError(f"unexpected {kind}: {error}", fix="run without --json to see where")
+
+
+def _show(result: Any, *, as_json: bool) -> None:
+    if result is None:
+        return
+    if as_json:
+        import json
+
+        from lifecycle.records import plain
+
+        value = plain(result)
+        click.echo(json.dumps({"models": value} if isinstance(value, list) else value))
+    else:
+        from rich.console import Console
+
+        from lifecycle.views.terminal import drawn
+
+        Console(soft_wrap=not sys.stdout.isatty()).print(drawn(result))
+
+
+def _fail(error: LifecycleError, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps({"error": error.to_dict()}))
+    else:
+        report = getattr(error, "report", None)
+        if report is not None:
+            _show(report, as_json=False)
+        click.echo(f"lifecycle: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _named(config: Config, name: str = "", **values: Any) -> Config:
+    given = {key: value for key, value in values.items() if value not in (None, "", ())}
+    named = config.with_values(**({"name": name} if name else {}), **given)
+    if not named.name:
+        raise ConfigError("no model is named", fix="give its NAME or set it in lifecycle.toml")
+    return named
+
+
+name_argument = click.argument("name", required=False, default="")
+log_option = click.option("--log", metavar="DIR", help="Folder of the prediction log.")
+
+
+@verb
+@click.option("--keep", metavar="DIR", help="Work in this folder instead of a temporary one.")
+def demo(config: Config, *, keep: str | None) -> Any:  # noqa: ARG001 - the demo brings its own
+    """Show the whole loop on the flights of New York, 2013, in about a minute."""
+    from lifecycle.demo import demo
+
+    return demo(keep)
+
+
+@verb
+@click.argument("data", metavar="FILE")
+@click.option("--output", default="lifecycle.toml", show_default=True, metavar="FILE")
+def init(config: Config, *, data: str, output: str) -> Any:  # noqa: ARG001 - there is none yet
+    """Write a commented lifecycle.toml for the data in FILE."""
+    from lifecycle.workflows.init import init
+
+    init(data, output=output)
+    click.echo(f"wrote {output}; look it over, then: lifecycle train --data {data}", err=True)
+
+
+@verb
+@name_argument
+@click.option("--data", required=True, metavar="FILE", help="Parquet or CSV.")
+@click.option("--validation", metavar="FILE", help="Rows to judge on; else a hold-out of --data.")
+@click.option("--target", metavar="COLUMN")
+@click.option("--time", metavar="COLUMN")
+@click.option("--key", metavar="COLUMN")
+@click.option("--candidate", "candidates", multiple=True, metavar="NAME or module:Class")
+@click.option("--no-register", is_flag=True, help="Train and track only.")
+def train(
+    config: Config,
+    *,
+    name: str,
+    data: str,
+    validation: str | None,
+    candidates: tuple[str, ...],
+    no_register: bool,
+    **columns: str | None,
+) -> Any:
+    """Train candidates, track them, register the best."""
+    from lifecycle.workflows.train import register, train
+
+    config = _named(config, name, **columns)
+    training = train(config, data, candidates=candidates, validation=validation)
+    if no_register or not config.train.register:
+        return training
+    version = register(config, training.best)
+    if not (click.get_current_context().params["as_json"]):
+        _show(training, as_json=False)
+    return version
+
+
+@verb
+@click.argument("ref")
+def gate(config: Config, *, ref: str) -> Any:
+    """Check REF against the limits and the champion; exit 2 when refused."""
+    from lifecycle.workflows.gate import gate
+
+    return gate(config.with_values(name=_name(ref)), ref)
+
+
+@verb
+@click.argument("ref")
+@click.option("--to", required=True, metavar="STAGE")
+@click.option("--force", is_flag=True, help="Skip gates and stages between; needs --reason.")
+@click.option("--reason", default="")
+def promote(config: Config, *, ref: str, to: str, force: bool, reason: str) -> Any:
+    """Move REF to a stage; exit 2 when the gates refuse."""
+    from lifecycle.workflows.promote import promote
+
+    config = config.with_values(name=_name(ref))
+    return promote(config, ref, to=to, force=force, reason=reason)
+
+
+@verb
+@name_argument
+@click.option("--reason", required=True)
+def rollback(config: Config, *, name: str, reason: str) -> Any:
+    """Put the version that was in production before back."""
+    from lifecycle.workflows.rollback import rollback
+
+    return rollback(_named(config, name), reason=reason)
+
+
+@verb
+@name_argument
+def history(config: Config, *, name: str) -> Any:
+    """Who moved what, when and why."""
+    from lifecycle.workflows.history import history
+
+    return history(_named(config, name))
+
+
+@verb
+@click.argument("ref")
+@click.option("--input", "source", required=True, metavar="FILE", help="Parquet or CSV.")
+@click.option("--output", required=True, metavar="FILE", help="Parquet or CSV.")
+@log_option
+def score(config: Config, *, ref: str, source: str, output: str, log: str | None) -> Any:
+    """Predict every row of a file; an interrupted run goes on where it stopped."""
+    from lifecycle.workflows.score import score
+
+    return score(_named(config, _name(ref), log__dir=log), ref, source, output)
+
+
+@verb
+@click.argument("names", nargs=-1)
+@click.option("--host", help="Address to bind; loopback unless told otherwise.")
+@click.option("--port", type=int, help="0 takes a free one.")
+@click.option("--workers", type=int)
+@log_option
+def serve(
+    config: Config,
+    *,
+    names: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    log: str | None,
+) -> None:
+    """Serve the champions of NAMES over MLflow's protocol."""
+    from lifecycle.serve.server import serve
+
+    config = _named(config, _name(names[0]) if names else "", log__dir=log)
+    given = {"host": host, "port": port, "workers": workers}
+    values = {f"serve__{key}": value for key, value in given.items() if value is not None}
+    serve(config.with_values(**values), names or (config.name,))
+
+
+@verb
+@name_argument
+@click.option("--labels", required=True, metavar="FILE", help="Parquet or CSV.")
+@log_option
+def feedback(config: Config, *, name: str, labels: str, log: str | None) -> Any:
+    """Join late labels to predictions, by id or by key and time; all of them or none."""
+    from lifecycle.workflows.feedback import feedback
+
+    return feedback(_named(config, name, log__dir=log), labels)
+
+
+@verb
+@click.argument("name", required=False)
+def status(config: Config, *, name: str | None) -> Any:
+    """What serves, how, and what the last check said."""
+    from lifecycle.workflows.status import status
+
+    return status(config, name)
+
+
+@verb
+@click.argument("ref")
+@click.option("--reference", metavar="FILE", help="Rows the model was trained on.")
+@click.option("--target", metavar="COLUMN")
+@click.option("--time", metavar="COLUMN")
+@click.option("--key", metavar="COLUMN")
+def adopt(config: Config, *, ref: str, reference: str | None, **columns: str | None) -> Any:
+    """Take over a version that plain MLflow registered."""
+    from lifecycle.workflows.adopt import adopt
+
+    config = _named(config, _name(ref), **columns)
+    return adopt(config, ref, reference=reference, target=config.target or None)
+
+
+@verb
+@click.argument("reference")
+@click.argument("current")
+@click.option("--time", metavar="COLUMN", help="Rows in order of time count as runs.")
+@click.option("--html", metavar="FILE", help="Write Evidently's report there.")
+def drift(
+    config: Config, *, reference: str, current: str, time: str | None, html: str | None
+) -> Any:
+    """Compare two files; exit 2 when they differ. No registry is needed."""
+    from lifecycle.workflows.compare import compare
+
+    report = compare(reference, current, time=time or config.time or None)
+    if html:
+        from lifecycle.workflows.compare import write_html
+
+        write_html(report, html)
+    return report
+
+
+@verb
+@name_argument
+@click.option("--live", metavar="FILE", help="A file instead of the prediction log.")
+@click.option("--since", metavar="TIME", help="Start of the window; else the last one's end.")
+@click.option("--until", metavar="TIME", help="End of the window; else now.")
+@click.option("--html", metavar="FILE", help="Write Evidently's report there.")
+@log_option
+def monitor(
+    config: Config, *, name: str, live: str | None, log: str | None, **window: str | None
+) -> Any:
+    """Check live data against the champion's reference; exit 2 flags the model."""
+    from lifecycle.workflows.monitor import monitor
+
+    return monitor(_named(config, name, log__dir=log), live, **window)
+
+
+@verb
+@name_argument
+@click.option("--data", required=True, metavar="FILE", help="Parquet or CSV.")
+@click.option("--validation", metavar="FILE")
+@click.option("--if-flagged", is_flag=True, help="Only when the last check called for it.")
+def retrain(
+    config: Config, *, name: str, data: str, validation: str | None, if_flagged: bool
+) -> Any:
+    """Train again on fresh rows, gate, register what passes as challenger."""
+    from lifecycle.workflows.retrain import retrain
+
+    return retrain(_named(config, name), data, validation=validation, if_flagged=if_flagged)
+
+
+@verb
+@click.option("--fix", is_flag=True, help="Mend what can be mended safely.")
+def doctor(config: Config, *, fix: bool) -> Any:
+    """Check the set-up and say what to do about what is wrong."""
+    from lifecycle.workflows.doctor import doctor
+
+    return doctor(config, fix=fix)
+
+
+def _name(ref: str) -> str:
+    from lifecycle.records import ModelRef
+
+    return ModelRef.parse(ref).name

@@ -1,1 +1,210 @@
-"""The notebook's front door."""
+"""The notebook's front door: one thin method per verb.
+
+>>> import lifecycle as lc
+>>> lc.Project("churn", target="churned").config.target
+'churned'
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.config import Config, load_config
+from lifecycle.errors import ConfigError
+from lifecycle.records import (
+    Candidate,
+    Feedback,
+    GateReport,
+    History,
+    ModelRef,
+    ModelVersion,
+    MonitorReport,
+    Retraining,
+    Scored,
+    Status,
+    Training,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Reference = ModelVersion | ModelRef | str | int
+Data = Any  # pandas or polars frame, or the path of a Parquet or CSV file
+
+
+class Project:
+    """One model and everything that is done with it.
+
+    >>> project = Project("churn", target="churned", time="ts", key="customer_id")
+    >>> project.name
+    'churn'
+
+    Args:
+        name: the registered model; by default the configuration's `name`.
+        target: the column to predict.
+        time: the column with the time of a row; never a feature.
+        key: the column that says whom a row is about; never a feature.
+        config: a Config, or the path of a `lifecycle.toml`; by default the one in force here.
+        **settings: further keys, those in a section as `section__key`.
+
+    Raises:
+        ConfigError: no name, or a setting that is wrong.
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        *,
+        target: str = "",
+        time: str = "",
+        key: str = "",
+        config: Config | str | Path | None = None,
+        **settings: Any,
+    ) -> None:
+        loaded = config if isinstance(config, Config) else load_config(config)
+        given = {"name": name, "target": target, "time": time, "key": key}
+        self.config = loaded.with_values(
+            **{key: value for key, value in given.items() if value}, **settings
+        )
+        if not self.config.name:
+            raise ConfigError("the project has no name", fix='write Project("churn", …)')
+
+    @property
+    def name(self) -> str:
+        """The registered model's name."""
+        return self.config.name
+
+    def __repr__(self) -> str:
+        return f"Project({self.name!r}, tracking={self.config.tracking_uri!r})"
+
+    def train(
+        self,
+        candidates: Sequence[Any] | Data = (),
+        data: Data = None,
+        *,
+        validation: Data = None,
+    ) -> Training:
+        """Train, track and compare candidates; nothing is registered yet.
+
+        Args:
+            candidates: estimators, names or import strings; may be left out
+                (`project.train(frame)`): then the configuration's, or one of each default kind.
+            data: rows to train on.
+            validation: rows to judge on; by default a hold-out is taken from `data`.
+
+        Raises:
+            DataError: rows or columns that cannot be used.
+            TrainingFailed: no candidate could be trained.
+        """
+        from lifecycle.workflows.train import train
+
+        if data is None:
+            candidates, data = (), candidates
+        return train(self.config, data, candidates=tuple(candidates), validation=validation)
+
+    def register(self, candidate: Candidate) -> ModelVersion:
+        """Register a candidate with its lineage and compile it where its answers stay equal."""
+        from lifecycle.workflows.train import register
+
+        return register(self.config, candidate)
+
+    def gate(self, version: Reference) -> GateReport:
+        """Check a version against the limits and the champion; the verdict is recorded."""
+        from lifecycle.workflows.gate import gate
+
+        return gate(self.config, self._ref(version))
+
+    def promote(
+        self, version: Reference, *, to: str, force: bool = False, reason: str = ""
+    ) -> ModelVersion:
+        """Move a version to a stage; `force` skips gates and stages and needs a reason.
+
+        Raises:
+            GateRefused: the gates did not pass; `.report` says why.
+            TransitionRefused: the stages do not allow the move.
+        """
+        from lifecycle.workflows.promote import promote
+
+        return promote(self.config, self._ref(version), to=to, force=force, reason=reason)
+
+    def rollback(self, *, reason: str) -> ModelVersion:
+        """Put the version that was in production before back."""
+        from lifecycle.workflows.rollback import rollback
+
+        return rollback(self.config, reason=reason)
+
+    def history(self) -> History:
+        """Who moved what, when and why."""
+        from lifecycle.workflows.history import history
+
+        return history(self.config)
+
+    def status(self) -> Status:
+        """What serves, how, and what the last check said."""
+        from lifecycle.workflows.status import status
+
+        return status(self.config, self.name)[0]
+
+    def score(
+        self, data: Data, output: str | Path | None = None, *, version: Reference | None = None
+    ) -> "pd.DataFrame | Scored":
+        """Predict a frame or file by the champion; each prediction is logged with its id.
+
+        Returns:
+            A pandas frame with `prediction_id`, `prediction` and scores, or, with `output`,
+            what was written there.
+        """
+        from lifecycle.workflows.score import score
+
+        ref = self.name if version is None else self._ref(version)
+        return score(self.config, ref, data, output)
+
+    def feedback(self, labels: Data) -> Feedback:
+        """Store late labels, by `prediction_id` or by key and time; all of them or none."""
+        from lifecycle.workflows.feedback import feedback
+
+        return feedback(self.config, labels)
+
+    def monitor(
+        self,
+        live: Data = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        html: str | Path | None = None,
+    ) -> MonitorReport:
+        """Compare live data, by default the prediction log, with the champion's reference.
+
+        Args:
+            live: a frame or file instead of the prediction log.
+            since: first moment of the window, ISO 8601; by default the last window's end.
+            until: first moment after the window.
+            html: where Evidently's report is written.
+        """
+        from lifecycle.workflows.monitor import monitor
+
+        return monitor(self.config, live, since=since, until=until, html=html)
+
+    def retrain(
+        self, data: Data, *, validation: Data = None, if_flagged: bool = False
+    ) -> Retraining:
+        """Train again on fresh rows, gate, and register what passes as challenger."""
+        from lifecycle.workflows.retrain import retrain
+
+        return retrain(self.config, data, validation=validation, if_flagged=if_flagged)
+
+    def adopt(
+        self, version: Reference, *, reference: Data = None, target: str | None = None
+    ) -> ModelVersion:
+        """Take over a version that plain MLflow registered, so that every verb works on it."""
+        from lifecycle.workflows.adopt import adopt
+
+        target = target or self.config.target or None
+        return adopt(self.config, self._ref(version), reference=reference, target=target)
+
+    def _ref(self, version: Reference) -> str:
+        if isinstance(version, ModelVersion):
+            return version.ref
+        if isinstance(version, int):
+            return f"{self.name}/{version}"
+        return str(version)

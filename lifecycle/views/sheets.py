@@ -1,0 +1,276 @@
+"""A record as a sheet: a title, a verdict, a table and notes, before anyone draws it.
+
+>>> from lifecycle.records import Feedback
+>>> sheet(Feedback("churn", accepted=12)).title
+'churn: 12 labels accepted'
+
+Terminal and notebook draw the same sheet. To give a record a view, register a function here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import singledispatch
+from typing import Any
+
+from lifecycle import records
+from lifecycle.records import Outcome
+
+GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", ""
+MARKS = {Outcome.PASS: GOOD, Outcome.FAIL: BAD, Outcome.UNSURE: UNSURE}
+SHOWN_COLUMNS = 12  # of a drift report; the rest is counted
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What is drawn: each row has a mark that colours it."""
+
+    title: str
+    mark: str = PLAIN
+    headers: tuple[str, ...] = ()
+    rows: Sequence[tuple[str, ...]] = ()
+    marks: Sequence[str] = ()  # one a row
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure at the precision people read.
+
+    >>> number(0.123456), number(None), number(1234567.0)
+    ('0.1235', '', '1.235e+06')
+    """
+    return "" if value is None else f"{value:.{digits}g}"
+
+
+def probability(value: float | None) -> str:
+    """A p-value: never an exact zero.
+
+    >>> probability(0.0)
+    '<1e-12'
+    """
+    if value is None:
+        return ""
+    return "<1e-12" if value < 1e-12 else f"{value:.2g}"
+
+
+@singledispatch
+def sheet(record: Any) -> Sheet:
+    """The sheet of a record; a record without one of its own is shown field by field."""
+    facts = record.to_dict() if isinstance(record, records.Record) else {"value": record}
+    rows = [(key, str(value)) for key, value in facts.items() if value not in (None, "", [], {})]
+    return Sheet(type(record).__name__, headers=("field", "value"), rows=rows)
+
+
+@sheet.register
+def _training(record: records.Training) -> Sheet:
+    done = [item for item in record.candidates if not item.error]
+    names = [metric.name for metric in done[0].metrics] if done else []
+    rows = []
+    for candidate in record.candidates:
+        if candidate.error:
+            rows.append(("", candidate.name, f"failed: {candidate.error}"))
+            continue
+        figures = {metric.name: metric for metric in candidate.metrics}
+        rows.append(
+            (
+                "★" if candidate is record.best else "",
+                candidate.name,
+                _interval(figures.get(record.metric)),
+                *(number(figures[n].value) for n in names if n != record.metric and n in figures),
+                f"{candidate.fit_seconds + candidate.score_seconds:.1f}",
+                f"{candidate.overhead_seconds:.1f}",
+            )
+        )
+    others = [name for name in names if name != record.metric]
+    return Sheet(
+        f"{record.name}: {len(done)} of {len(record.candidates)} candidates trained",
+        headers=("", "candidate", record.metric, *others, "fit + score s", "tracking s"),
+        rows=rows,
+        marks=[BAD if c.error else GOOD if c is record.best else PLAIN for c in record.candidates],
+        notes=(*record.notes, f"run {record.run_id}, {record.seconds:.1f} s in all"),
+    )
+
+
+def _interval(metric: records.Metric | None) -> str:
+    if metric is None:
+        return ""
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
+
+
+@sheet.register
+def _candidate(record: records.Candidate) -> Sheet:
+    return Sheet(
+        f"{record.name}" + (f": failed, {record.error}" if record.error else ""),
+        mark=BAD if record.error else PLAIN,
+        headers=("metric", "value and 95 % interval"),
+        rows=[(metric.name, _interval(metric)) for metric in record.metrics],
+    )
+
+
+@sheet.register
+def _version(record: records.ModelVersion) -> Sheet:
+    facts = {
+        "stage": record.stage,
+        "aliases": ", ".join(record.aliases),
+        "compiled": record.tags.get("lifecycle.compiled", ""),
+        "files": f"sha256 {record.digest[:16]}…" if record.digest else "not recorded",
+        "run": record.run_id,
+        "created": record.created,
+    }
+    rows = [(key, value) for key, value in facts.items() if value]
+    return Sheet(f"{record.name} version {record.version}", headers=("", ""), rows=rows)
+
+
+@sheet.register
+def _gates(record: records.GateReport) -> Sheet:
+    verdict = {Outcome.PASS: "passed", Outcome.FAIL: "refused"}.get(record.outcome, record.outcome)
+    against = f" against champion version {record.champion}" if record.champion else ""
+    rows = [(r.gate, str(r.outcome), number(r.value), number(r.limit), r.reason)
+            for r in record.results]  # fmt: skip
+    return Sheet(
+        f"{record.name} version {record.version} {verdict}{against}",
+        mark=MARKS[record.outcome],
+        headers=("gate", "outcome", "value", "limit", "reason"),
+        rows=rows,
+        marks=[MARKS[result.outcome] for result in record.results],
+        notes=(f"evidence sha256 {record.digest[:16]}…",) if record.digest else (),
+    )
+
+
+def _columns(columns: Mapping[str, records.ColumnDrift]) -> dict[str, Any]:
+    shown = list(columns.values())[:SHOWN_COLUMNS]
+    rows = [
+        (c.name, c.kind, c.test if c.drifted else "", number(c.effect, 2), probability(c.p_value),
+         number(c.score, 3), c.reason)
+        for c in shown
+    ]  # fmt: skip
+    return {
+        "headers": ("column", "kind", "moved in", "effect", "p", "distance", "reason"),
+        "rows": rows,
+        "marks": [MARKS[c.outcome] for c in shown],
+    }
+
+
+def _left_out(report: records.DriftReport) -> list[str]:
+    notes = [f"{name}: not monitored, {why}" for name, why in report.not_monitored.items()]
+    hidden = len(report.columns) - SHOWN_COLUMNS
+    return [*([f"{hidden} more columns, none of them worse"] if hidden > 0 else []), *notes]
+
+
+@sheet.register
+def _drift(record: records.DriftReport) -> Sheet:
+    verdict = {Outcome.PASS: "no drift", Outcome.FAIL: "drifted"}.get(
+        record.outcome, record.outcome
+    )
+    return Sheet(
+        f"{verdict}: {record.current_rows:,} rows against {record.reference_rows:,}",
+        mark=MARKS[record.outcome],
+        notes=[*record.reasons, *_left_out(record)],
+        **_columns(record.columns),
+    )
+
+
+@sheet.register
+def _monitor(record: records.MonitorReport) -> Sheet:
+    words = [word for word, on in (("drifted", record.drifted), ("harmed", record.harmed)) if on]
+    verdict = " and ".join(words) or ("fine" if record.outcome is Outcome.PASS else record.outcome)
+    window = f", {record.window[0][:10]} to {record.window[1][:10]}" if record.window else ""
+    notes = [*record.reasons, *record.decision.reasons, *_left_out(record.drift)]
+    if record.performance is not None:
+        notes.insert(0, record.performance.reason)
+    notes.append("retraining is called for" if record.retrain else "no retraining is called for")
+    if record.repeated:
+        notes.append("this window had been checked before; nothing was written")
+    if record.html:
+        notes.append(f"report: {record.html}")
+    return Sheet(
+        f"{record.name} version {record.version}: {verdict}{window}",
+        mark=MARKS[record.outcome],
+        notes=list(dict.fromkeys(note for note in notes if note)),
+        **_columns(record.drift.columns),
+    )
+
+
+@sheet.register
+def _history(record: records.History) -> Sheet:
+    rows = [
+        (str(e.seq), e.time[:19].replace("T", " "), e.actor, e.kind, str(e.version or ""),
+         " → ".join(str(part) for part in (e.source, e.to) if part), e.reason)
+        for e in record.entries
+    ]  # fmt: skip
+    return Sheet(
+        f"{record.name}: {len(rows)} ledger entries",
+        mark=UNSURE if record.warnings else PLAIN,
+        headers=("#", "time (UTC)", "who", "what", "version", "from → to", "why"),
+        rows=rows,
+        notes=record.warnings,
+    )
+
+
+@sheet.register
+def _feedback(record: records.Feedback) -> Sheet:
+    notes = []
+    if record.repeated:
+        notes.append(f"{record.repeated} were known already")
+    if record.unmatched:
+        notes.append(f"{record.unmatched} met no prediction and were not stored")
+    return Sheet(f"{record.name}: {record.accepted:,} labels accepted", notes=notes)
+
+
+@sheet.register
+def _scored(record: records.Scored) -> Sheet:
+    rate = record.rows / record.seconds if record.seconds else 0.0
+    resumed = [f"{record.resumed_rows:,} rows had been scored before the interruption"]
+    return Sheet(
+        f"{record.rows:,} rows scored by {record.name} version {record.version} ({record.how})",
+        mark=GOOD,
+        notes=[f"{record.output}", f"{record.seconds:.1f} s, {rate:,.0f} rows/s"]
+        + (resumed if record.resumed_rows else []),
+    )
+
+
+@sheet.register
+def _retraining(record: records.Retraining) -> Sheet:
+    if record.version is None:
+        title, mark = f"{record.name}: not retrained", PLAIN
+    elif record.refused:
+        title, mark = f"{record.version.ref}: trained and refused", BAD
+    else:
+        title, mark = f"{record.version.ref}: trained, gates passed", GOOD
+    gates = sheet(record.report) if record.report else Sheet("")
+    return Sheet(
+        title, mark, gates.headers, gates.rows, gates.marks,
+        [*record.decision.reasons, *([record.refused] if record.refused else [])],
+    )  # fmt: skip
+
+
+@sheet.register(tuple)
+def _statuses(record: tuple[records.Status, ...]) -> Sheet:
+    rows = [
+        (s.name, str(s.production.version) if s.production else "none", str(s.versions),
+         s.compiled, s.last_check, "; ".join(s.warnings))
+        for s in record
+    ]  # fmt: skip
+    return Sheet(
+        f"{len(rows)} models" if rows else "no models yet: lifecycle train NAME --data FILE",
+        headers=("model", "in production", "versions", "compiled", "last check", "warnings"),
+        rows=rows,
+        marks=[UNSURE if s.warnings else PLAIN for s in record],
+    )
+
+
+@sheet.register
+def _diagnosis(record: records.Diagnosis) -> Sheet:
+    broken = sum(f.outcome is Outcome.FAIL for f in record.findings)
+    return Sheet(
+        f"{broken} problems found" if broken else "everything needed is in place",
+        mark=BAD if broken else GOOD,
+        headers=("check", "", "finding", "what to do"),
+        rows=[(f.check, _sign(f.outcome), f.detail, f.fix) for f in record.findings],
+        marks=[MARKS[f.outcome] for f in record.findings],
+    )
+
+
+def _sign(outcome: Outcome) -> str:
+    return {Outcome.PASS: "ok", Outcome.FAIL: "broken"}.get(outcome, "note")

@@ -1,0 +1,77 @@
+"""Every record draws in the terminal and in a notebook, with the words people look for."""
+
+import pytest
+
+from lifecycle import records as r
+from lifecycle.records import Outcome
+from lifecycle.views import notebook, terminal
+from lifecycle.views.sheets import BAD, GOOD, sheet
+
+AUC = r.Metric("roc_auc", 0.8123, 0.80, 0.82)
+BEST = r.Candidate("forest", "run1", metrics=(AUC,), fit_seconds=1.0, overhead_seconds=0.4)
+VERSION = r.ModelVersion("churn", 3, stage="production", aliases=("champion",), digest="ab" * 32)
+MOVED = r.ColumnDrift("temp", "numeric", True, Outcome.FAIL, 0.9, "wasserstein", 1e-15, 0.8,
+                      "location", "temp is higher")  # fmt: skip
+DRIFT = r.DriftReport(
+    Outcome.FAIL, {"temp": MOVED}, 1000, 500, ("1 column moved",), {"note": "text"}
+)
+WORSE = r.Performance("roc_auc", 0.7, 0.68, 0.72, 0.81, 0.8, 0.82, 400, 10, Outcome.FAIL, "worse")
+DECISION = r.Decision(True, ("labelled rows grew by 30 %",))
+GATES = r.GateReport("churn", 3, (r.GateResult("floor", Outcome.FAIL, "AUC <b>0.5</b>", 0.5),), 2)
+RECORDS = {
+    "forest": r.Training("churn", "run", "roc_auc", (BEST, r.Candidate("knn", error="boom"))),
+    "0.8123 [0.8000, 0.8200]": BEST,
+    "champion": VERSION,
+    "refused against champion version 2": GATES,
+    "drifted: 500 rows against 1,000": DRIFT,
+    "drifted and harmed": r.MonitorReport(
+        "churn", 3, Outcome.FAIL, ("temp moved",), DECISION, DRIFT, WORSE, html="report.html"
+    ),
+    "none → staging": r.History(
+        "churn",
+        (r.Entry(1, "0" * 64, "i", "2026-01-01T10:00:00", "ada", "stage", 3, "none", "staging"),),
+        ("alias champion was moved by hand",),
+    ),
+    "12 labels accepted": r.Feedback("churn", 12, repeated=2, unmatched=1),
+    "1,000 rows/s": r.Scored("churn", 3, 1000, "out.parquet", 1.0, "onnx", resumed_rows=10),
+    "trained and refused": r.Retraining("churn", DECISION, VERSION, GATES, refused="floor"),
+    "not retrained": r.Retraining("churn", r.Decision(False, ("nothing new",))),
+    "1 models": (r.Status("churn", VERSION, 3, "yes"),),
+    "1 problems found": r.Diagnosis((r.Finding("uv", Outcome.FAIL, "missing", "install uv"),)),
+    "labelled rows grew": DECISION,
+}
+
+
+@pytest.mark.parametrize("words", RECORDS)
+def test_every_record_says_what_people_look_for(words: str):
+    assert words in " ".join(terminal.text(RECORDS[words], width=200).split())
+
+
+@pytest.mark.parametrize("words", RECORDS)
+def test_the_notebook_shows_the_same_sheet(words: str):
+    page = notebook.html(RECORDS[words])
+    shown = sheet(RECORDS[words])
+    assert page.count("<tr>") - page.count("<thead>") == len(shown.rows)
+    assert page.count("<p>") == len(shown.notes)
+
+
+def test_notebook_text_is_escaped():
+    page = notebook.html(GATES)
+    assert "&lt;b&gt;0.5" in page
+    assert "<b>0.5" not in page
+
+
+def test_marks_follow_outcomes():
+    assert sheet(GATES).mark == BAD
+    assert sheet(r.GateReport("churn", 1, ())).mark == GOOD
+
+
+def test_many_columns_are_counted_not_listed():
+    columns = {f"c{i}": r.ColumnDrift(f"c{i}", "numeric", False, Outcome.PASS) for i in range(30)}
+    shown = sheet(r.DriftReport(Outcome.PASS, columns, 10, 10))
+    assert len(shown.rows) == 12
+    assert "18 more columns, none of them worse" in shown.notes
+
+
+def test_plain_text_has_no_colour_codes():
+    assert "\x1b" not in terminal.text(GATES)
