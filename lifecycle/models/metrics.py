@@ -5,10 +5,11 @@
 0.75
 
 Every row of METRICS computes its value together with what each row of data contributes to its
-error (`influence`), so an interval costs as much as the value and no random numbers: DeLong for
-areas under the ROC curve, Wilson's for accuracy, the infinitesimal jackknife for the rest, with
-Student's quantiles by the rows (of the smaller class) that carry the figure. Intervals are drawn on a scale where they cannot leave the metric's range:
-logit for figures between 0 and 1, logarithm for positive ones.
+error (`influence`), so an interval costs as much as the value and needs no random numbers: DeLong
+for areas under the ROC curve, Wilson's for accuracy, the infinitesimal jackknife for the rest, with
+Student's quantiles by the rows (of the smaller class) that carry the figure. Intervals are drawn on
+a scale where they cannot leave the metric's range: logit for figures between 0 and 1, logarithm for
+positive ones.
 
 To add a metric: write a function (Answers) -> Estimate, add a row to METRICS; the conformance suite
 then checks that its interval holds its value and that a model does not differ from itself.
@@ -19,43 +20,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri, stdtrit
 
 from lifecycle.errors import ConfigError, DataError
 from lifecycle.models import influence
+from lifecycle.models.answers import Answers, classification, regression
 from lifecycle.models.influence import Array, Estimate, Floats
 from lifecycle.named import nearest
 from lifecycle.records import Label, Metric, Task
 
 CLASSIFICATION: tuple[Task, ...] = ("binary", "multiclass")
 LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Truth and one model's answers on the same n rows, checked and coded.
-
-    Attributes:
-        truth: (n,) index into `classes`, or the target's value in a regression.
-        predicted: (n,) likewise; None where only scores were given.
-        scores: (n, k) probability of each class; None where the model gives none.
-        weights: (n,) not negative.
-        classes: how many classes; 0 in a regression.
-    """
-
-    truth: Array
-    predicted: Array | None
-    scores: Array | None
-    weights: Floats
-    classes: int
-
-    @property
-    def labels(self) -> Array:
-        """What was predicted, for metrics that need it."""
-        if self.predicted is None:
-            raise DataError("the metric needs predictions, not scores alone")
-        return self.predicted
 
 
 @dataclass(frozen=True)
@@ -82,7 +57,7 @@ class Rule:
 
 
 def _scores(answers: Answers) -> Array:
-    assert answers.scores is not None  # `_answers` refuses metrics that need what is missing
+    assert answers.scores is not None  # `_answers` refuses what lacks them
     return answers.scores
 
 
@@ -344,6 +319,30 @@ def loss(
     return row.row_loss(_answers(name, y, (prediction, scores), classes, None))
 
 
+def _answers(
+    name: str, y: Any, output: tuple[Any, Any], classes: Sequence[Label], weights: Any
+) -> Answers:
+    row = rule(name)
+    prediction, scores = output
+    if row.tasks == ("regression",):
+        return regression(name, y, prediction, weights)
+    checked = classification(
+        name, y, prediction, scores if row.needs_scores else None, classes=classes, weights=weights
+    )
+    if row.needs_scores and checked.scores is None:
+        raise DataError(
+            f"{name} needs scores and the model gives labels only",
+            fix="use accuracy, balanced_accuracy or f1, or an estimator with predict_proba",
+        )
+    held = np.unique(checked.truth[checked.weights > 0])
+    if row.needs_classes and len(held) < 2:
+        raise DataError(
+            f"{name} needs two classes and these rows hold only {classes[int(held[0])]!r}",
+            fix="use rows in which both occur",
+        )
+    return checked
+
+
 def _interval(estimate: Estimate, scale: str, level: float) -> tuple[float | None, float | None]:
     value, error, rows = estimate.value, estimate.error, estimate.rows
     if not np.isfinite(error) or rows <= 1.0:
@@ -371,92 +370,3 @@ def _wilson(share: float, rows: float, z: float) -> tuple[float, float]:
     half = z * np.sqrt(share * (1.0 - share) / rows + squared / (4.0 * rows**2))
     half = float(half) / (1.0 + squared / rows)
     return max(middle - half, 0.0), min(middle + half, 1.0)
-
-
-def _answers(
-    name: str, y: Any, output: tuple[Any, Any], classes: Sequence[Label], weights: Any
-) -> Answers:
-    row, (prediction, scores) = rule(name), output
-    truth = np.asarray(y)
-    if truth.ndim != 1 or len(truth) == 0:
-        raise DataError(f"{name} needs rows, got an array of shape {truth.shape}")
-    rows = len(truth)
-    weighed = _weights(weights, rows)
-    if row.tasks == ("regression",):
-        return Answers(
-            _numbers(truth, "the target", rows),
-            None if prediction is None else _numbers(prediction, "a prediction", rows),
-            None,
-            weighed,
-            0,
-        )
-    coded = _codes(truth, classes, "the target", rows)
-    if row.needs_classes and len(np.unique(coded[weighed > 0])) < 2:
-        raise DataError(
-            f"{name} needs two classes and these {rows} rows hold only {truth[0]!r}",
-            fix="use rows in which both occur",
-        )
-    return Answers(
-        coded,
-        None
-        if prediction is None
-        else _codes(np.asarray(prediction), classes, "a prediction", rows),
-        _probabilities(name, row, scores, len(classes), rows),
-        weighed,
-        len(classes),
-    )
-
-
-def _weights(weights: Any, rows: int) -> Floats:
-    if weights is None:
-        return np.ones(rows)
-    weighed = _numbers(weights, "a weight", rows)
-    if weighed.min() < 0 or weighed.sum() <= 0:
-        raise DataError("sample weights must not be negative, and not all zero")
-    return weighed
-
-
-def _numbers(values: Any, what: str, rows: int) -> Floats:
-    try:
-        numbers = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} is not a number: {error}") from error
-    if numbers.shape != (rows,):
-        raise DataError(f"{what} is needed for each of {rows} rows, got shape {numbers.shape}")
-    if not np.isfinite(numbers).all():
-        raise DataError(f"{what} is missing or infinite in {(~np.isfinite(numbers)).sum()} rows")
-    return numbers
-
-
-def _codes(values: Array, classes: Sequence[Label], what: str, rows: int) -> NDArray[np.intp]:
-    if values.shape != (rows,):
-        raise DataError(f"{what} is needed for each of {rows} rows, got shape {values.shape}")
-    codes = np.full(rows, -1, dtype=np.intp)
-    for code, label in enumerate(classes):
-        codes[np.asarray(values == label, dtype=bool)] = code
-    if (codes < 0).any():
-        strange = values[int(np.argmax(codes < 0))]
-        raise DataError(f"{what} is {strange!r}, which is none of {', '.join(map(repr, classes))}")
-    return codes
-
-
-def _probabilities(name: str, row: Rule, scores: Any, classes: int, rows: int) -> Array | None:
-    if not row.needs_scores:
-        return None
-    if scores is None:
-        raise DataError(
-            f"{name} needs scores and the model gives labels only",
-            fix="use accuracy, balanced_accuracy or f1, or an estimator with predict_proba",
-        )
-    found = np.asarray(scores)
-    if not np.issubdtype(found.dtype, np.floating):
-        found = found.astype(float)
-    if found.ndim == 1 and classes == 2:
-        found = np.column_stack([1.0 - found, found])
-    if found.shape != (rows, classes):
-        raise DataError(f"scores have shape {found.shape}, expected ({rows}, {classes})")
-    if not np.isfinite(found).all():
-        raise DataError(
-            f"a score is missing or infinite in {(~np.isfinite(found)).any(1).sum()} rows"
-        )
-    return found
