@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,9 @@ def churn_frame(rows: int = 2000, *, seed: int = 0, start: str = "2026-01-01") -
 def churn() -> pd.DataFrame:
     """2,000 customers, 20 days."""
     return churn_frame()
+
+
+@pytest.fixture
+def make_churn() -> Callable[..., pd.DataFrame]:
+    """`churn_frame(rows, seed=…, start=…)` for tests that want other rows."""
+    return churn_frame
