@@ -1,0 +1,110 @@
+"""Sums from which Spearman's rank correlation of every pair of numeric columns follows.
+
+>>> counts = (0, 1, 1, 1, 0, 0)
+>>> sums = Pairs.count({"a": (np.array([1, 2, 3]), counts), "b": (np.array([3, 2, 1]), counts)})
+>>> round(float(sums.correlations()[0, 1]), 6)
+-1.0
+
+A value's score is its cell's mid-rank among the reference, a whole number from -1000 to 1000, so
+that sums are exact and merge in any order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lifecycle.drift.cells import Floats, Integers
+
+MAX_COLUMNS = 20
+SCALE = 1000
+
+
+def _none() -> Integers:
+    return np.zeros((4, 0, 0), dtype=np.int64)
+
+
+def mid_ranks(counts: Integers) -> Floats:
+    """Each index's mid-rank among the reference, from 0 to 1; `counts` without null, shape (k,)."""
+    total = max(1, int(counts.sum()))
+    return np.asarray((np.cumsum(counts) - counts / 2) / total, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sums over rows where both columns have a value.
+
+    Attributes:
+        names: the columns, at most 20.
+        sums: rows, scores of the row's column, their squares, products; shape (4, k, k).
+    """
+
+    names: tuple[str, ...] = ()
+    sums: Integers = field(default_factory=_none)
+
+    @classmethod
+    def count(cls, cells: Mapping[str, tuple[Integers, tuple[int, ...]]]) -> "Pairs":
+        """Sum over rows.
+
+        Args:
+            cells: by column each row's index and the reference's counts; the first 20 are used.
+        """
+        names = tuple(cells)[:MAX_COLUMNS]
+        if len(names) < 2:
+            return cls()
+        scores, known = [], []
+        for name in names:
+            index, counts = cells[name]
+            ranks = np.rint((2 * mid_ranks(np.asarray(counts[:-1])) - 1) * SCALE)
+            scores.append(np.append(ranks, 0.0)[index])
+            known.append(index != len(counts) - 1)
+        values = np.array(scores)
+        mask = np.array(known, dtype=np.float64)
+        sums = (mask @ mask.T, values @ mask.T, values**2 @ mask.T, values @ values.T)
+        return cls(names, np.rint(np.array(sums)).astype(np.int64))
+
+    def merge(self, other: "Pairs") -> "Pairs":
+        """The sums of both, over the columns that both have."""
+        names = tuple(name for name in self.names if name in other.names)
+        mine = [self.names.index(name) for name in names]
+        theirs = [other.names.index(name) for name in names]
+        sums = self.sums[:, mine][:, :, mine] + other.sums[:, theirs][:, :, theirs]
+        return Pairs(names, sums)
+
+    @property
+    def rows(self) -> Integers:
+        """Rows with both values, shape (k, k)."""
+        return np.asarray(self.sums[0])
+
+    def correlations(self) -> Floats:
+        """Spearman's correlation, shape (k, k); NaN where a column is constant."""
+        rows, totals, squares, products = self.sums.astype(np.float64)
+        covariance = products * rows - totals * totals.T
+        spread = squares * rows - totals**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(covariance / np.sqrt(spread * spread.T), dtype=np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The sums as JSON types; symmetric ones as upper triangles."""
+        upper = np.triu_indices(len(self.names))
+        return {
+            "names": list(self.names),
+            "rows": self.sums[0][upper].tolist(),
+            "totals": self.sums[1].tolist(),
+            "squares": self.sums[2].tolist(),
+            "products": self.sums[3][upper].tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> "Pairs":
+        """Read what `to_dict` wrote."""
+        size = len(tree["names"])
+        sums = np.zeros((4, size, size), dtype=np.int64)
+        upper = np.triu_indices(size)
+        for place, key in ((0, "rows"), (3, "products")):
+            sums[place][upper] = tree[key]
+            sums[place] += np.triu(sums[place], 1).T
+        for place, key in ((1, "totals"), (2, "squares")):
+            sums[place] = np.array(tree[key], dtype=np.int64).reshape(size, size)
+        return cls(tuple(tree["names"]), sums)
