@@ -8,7 +8,7 @@ error. Workflows are imported when their command runs, so that `--help` answers 
 import functools
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import click
@@ -26,9 +26,8 @@ class Commands(click.Group):
         """Run a command; click would exit with 2, which means refused or flagged here."""
         extra["standalone_mode"] = False
         try:
-            return super().main(*args, **extra)
-        except click.exceptions.Exit as stop:
-            sys.exit(stop.exit_code)
+            code = super().main(*args, **extra)
+            sys.exit(code if isinstance(code, int) else 0)
         except click.Abort:
             click.echo("stopped; nothing half-written is left", err=True)
             sys.exit(130)
@@ -68,7 +67,7 @@ def verb(work: Callable[..., Any]) -> click.Command:
     @functools.wraps(work)
     def command(as_json: bool, path: str | None, **options: Any) -> None:
         try:
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr) if as_json else nullcontext():
                 config = load_config(path)
                 result = work(config, **options)
         except LifecycleError as error:
@@ -160,7 +159,13 @@ def init(config: Config, *, data: str, output: str) -> Any:  # noqa: ARG001 - th
 @click.option("--target", metavar="COLUMN")
 @click.option("--time", metavar="COLUMN")
 @click.option("--key", metavar="COLUMN")
-@click.option("--candidate", "candidates", multiple=True, metavar="NAME or module:Class")
+@click.option(
+    "--candidate",
+    "candidates",
+    multiple=True,
+    metavar="NAME",
+    help="A name of the table or module:Class; may be repeated.",
+)
 @click.option("--no-register", is_flag=True, help="Train and track only.")
 def train(
     config: Config,
@@ -173,9 +178,9 @@ def train(
     **columns: str | None,
 ) -> Any:
     """Train candidates, track them, register the best."""
+    config = _named(config, name, **columns)
     from lifecycle.workflows.train import register, train
 
-    config = _named(config, name, **columns)
     training = train(config, data, candidates=candidates, validation=validation)
     if no_register or not config.train.register:
         return training
@@ -201,9 +206,9 @@ def gate(config: Config, *, ref: str) -> Any:
 @click.option("--reason", default="")
 def promote(config: Config, *, ref: str, to: str, force: bool, reason: str) -> Any:
     """Move REF to a stage; exit 2 when the gates refuse."""
+    config = config.with_values(name=_name(ref))
     from lifecycle.workflows.promote import promote
 
-    config = config.with_values(name=_name(ref))
     return promote(config, ref, to=to, force=force, reason=reason)
 
 
@@ -212,18 +217,20 @@ def promote(config: Config, *, ref: str, to: str, force: bool, reason: str) -> A
 @click.option("--reason", required=True)
 def rollback(config: Config, *, name: str, reason: str) -> Any:
     """Put the version that was in production before back."""
+    config = _named(config, name)
     from lifecycle.workflows.rollback import rollback
 
-    return rollback(_named(config, name), reason=reason)
+    return rollback(config, reason=reason)
 
 
 @verb
 @name_argument
 def history(config: Config, *, name: str) -> Any:
     """Who moved what, when and why."""
+    config = _named(config, name)
     from lifecycle.workflows.history import history
 
-    return history(_named(config, name))
+    return history(config)
 
 
 @verb
@@ -233,9 +240,10 @@ def history(config: Config, *, name: str) -> Any:
 @log_option
 def score(config: Config, *, ref: str, source: str, output: str, log: str | None) -> Any:
     """Predict every row of a file; an interrupted run goes on where it stopped."""
+    config = _named(config, _name(ref), log__dir=log)
     from lifecycle.workflows.score import score
 
-    return score(_named(config, _name(ref), log__dir=log), ref, source, output)
+    return score(config, ref, source, output)
 
 
 @verb
@@ -268,9 +276,10 @@ def serve(
 @log_option
 def feedback(config: Config, *, name: str, labels: str, log: str | None) -> Any:
     """Join late labels to predictions, by id or by key and time; all of them or none."""
+    config = _named(config, name, log__dir=log)
     from lifecycle.workflows.feedback import feedback
 
-    return feedback(_named(config, name, log__dir=log), labels)
+    return feedback(config, labels)
 
 
 @verb
@@ -290,9 +299,9 @@ def status(config: Config, *, name: str | None) -> Any:
 @click.option("--key", metavar="COLUMN")
 def adopt(config: Config, *, ref: str, reference: str | None, **columns: str | None) -> Any:
     """Take over a version that plain MLflow registered."""
+    config = _named(config, _name(ref), **columns)
     from lifecycle.workflows.adopt import adopt
 
-    config = _named(config, _name(ref), **columns)
     return adopt(config, ref, reference=reference, target=config.target or None)
 
 
@@ -326,9 +335,10 @@ def monitor(
     config: Config, *, name: str, live: str | None, log: str | None, **window: str | None
 ) -> Any:
     """Check live data against the champion's reference; exit 2 flags the model."""
+    config = _named(config, name, log__dir=log)
     from lifecycle.workflows.monitor import monitor
 
-    return monitor(_named(config, name, log__dir=log), live, **window)
+    return monitor(config, live, **window)
 
 
 @verb
@@ -340,9 +350,10 @@ def retrain(
     config: Config, *, name: str, data: str, validation: str | None, if_flagged: bool
 ) -> Any:
     """Train again on fresh rows, gate, register what passes as challenger."""
+    config = _named(config, name)
     from lifecycle.workflows.retrain import retrain
 
-    return retrain(_named(config, name), data, validation=validation, if_flagged=if_flagged)
+    return retrain(config, data, validation=validation, if_flagged=if_flagged)
 
 
 @verb

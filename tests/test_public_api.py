@@ -1,0 +1,45 @@
+"""What users import may grow; a name that goes breaks someone's notebook."""
+
+import inspect
+
+import lifecycle as lc
+
+NAMES = {
+    "Candidate", "Config", "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch",
+    "DriftReport", "Entry", "Feedback", "GateRefused", "GateReport", "GateResult", "History",
+    "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
+    "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion", "MonitorReport",
+    "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
+    "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
+    "UntrustedModel", "compare", "load_config", "paired_difference", "__version__",
+}  # fmt: skip
+VERBS = {
+    "train", "register", "gate", "promote", "rollback", "history", "status", "score", "feedback",
+    "monitor", "retrain", "adopt",
+}  # fmt: skip
+
+
+def test_exported_names():
+    assert set(lc.__all__) == NAMES
+    assert set(dir(lc)) == NAMES
+
+
+def test_every_exported_name_can_be_had():
+    for name in NAMES:
+        assert getattr(lc, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(lc, "no_such_name")
+
+
+def test_the_notebooks_verbs():
+    public = {name for name in vars(lc.Project) if not name.startswith("_")}
+    assert public - {"name"} == VERBS
+
+
+def test_every_public_object_says_what_it_does():
+    for name in NAMES - {"__version__"}:
+        assert inspect.getdoc(getattr(lc, name)), name
+    for verb in VERBS:
+        assert inspect.getdoc(getattr(lc.Project, verb)), verb
