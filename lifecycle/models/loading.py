@@ -1,0 +1,253 @@
+"""Load a model's files: verify the digest, then the fastest engine that answers the same.
+
+    folder with MLmodel ── digest ──> compiled ONNX given?    onnxruntime, no scikit-learn
+                                      skops file?             scikit-learn, our list of types
+                                      pickle?                 refused, unless allow_pickle
+                                      another flavour?        mlflow.pyfunc
+
+>>> from lifecycle.records import ModelSpec
+>>> load("no/such/folder", spec=ModelSpec(1, "regression", ()), digest="")
+Traceback (most recent call last):
+lifecycle.errors.ModelNotFound: there is no MLmodel file (no/such/folder)
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lifecycle.errors import MissingExtra, ModelNotFound, ModelRefused, UntrustedModel
+from lifecycle.models import files
+from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, class_array, labels
+from lifecycle.models.trusted import TRUSTED
+from lifecycle.records import ModelSpec
+
+# flavours whose own formats hold numbers only; all others may run code when they are loaded
+SAFE_LOADERS = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.onnx", "mlflow.xgboost"}
+PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth"}
+
+
+def load(
+    folder: str | Path,
+    *,
+    spec: ModelSpec,
+    digest: str,
+    compiled: str | Path | None = None,
+    compiled_digest: str = "",
+    allow_pickle: bool = False,
+) -> LoadedModel:
+    """Load a model that answers as it did at training.
+
+    Args:
+        folder: the folder that holds `MLmodel`.
+        spec: what the model is.
+        digest: what `files.digest` said of the folder at registration; empty: not verified,
+            for versions that were registered without us.
+        compiled: the ONNX file, where the model was compiled.
+        compiled_digest: the ONNX file's own "sha256:…"; needed with `compiled`.
+        allow_pickle: load pickles too; they run code when they are loaded.
+
+    Raises:
+        ModelNotFound: there is no model in the folder.
+        DigestMismatch: a file is not the one that was registered.
+        UntrustedModel: a pickle, or types that are not on our list.
+        ModelRefused: the files are damaged.
+    """
+    root = Path(folder)
+    if digest:
+        files.verify(root, digest)
+    if compiled is not None:
+        files.verify_file(Path(compiled), compiled_digest)
+        return load_onnx(Path(compiled).read_bytes(), spec)
+    described = describe(root)
+    flavors = described.get("flavors", {})
+    sklearn = flavors.get("sklearn")
+    if sklearn and sklearn.get("serialization_format") == "skops":
+        return from_estimator(_skops(root / sklearn["pickled_model"]), spec)
+    if not _safe(root, flavors.get("python_function", {})):
+        if not allow_pickle:
+            raise UntrustedModel(
+                "the model is a pickle or its like, which runs its author's code when it is loaded",
+                where=root,
+                fix="log it with mlflow.sklearn's skops format, or, if you trust its author, set "
+                "[models] allow_pickle = true",
+            )
+        if sklearn:
+            return from_estimator(_pickle(root / sklearn["pickled_model"]), spec)
+    return _pyfunc(root, spec)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What `MLmodel` says.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelRefused: it cannot be read.
+    """
+    import yaml
+
+    path = folder / "MLmodel"
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelNotFound("there is no MLmodel file", where=folder) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ModelRefused(f"MLmodel cannot be read: {error}", where=path) from error
+    if not isinstance(described, dict):
+        raise ModelRefused("MLmodel is damaged", where=path, fix="restore the file")
+    return described
+
+
+def from_estimator(estimator: Any, spec: ModelSpec) -> LoadedModel:
+    """A model that answers through a fitted scikit-learn estimator."""
+    from lifecycle.models.inputs import table
+
+    order = _order(estimator, spec)
+
+    def answer(columns: Columns) -> Output:
+        frame = table({name: columns[name] for name in spec.feature_names})
+        if order is None:
+            return Output(np.asarray(estimator.predict(frame)))
+        scores: Array = np.asarray(estimator.predict_proba(frame))[:, order]
+        return Output(labels(scores, spec.classes, threshold=spec.threshold), scores)
+
+    return LoadedModel(spec, "sklearn", answer, estimator=estimator)
+
+
+def _order(estimator: Any, spec: ModelSpec) -> list[int] | None:
+    """Where the specification's classes stand in the estimator's scores; None: no scores."""
+    if spec.task == "regression" or not spec.classes or not hasattr(estimator, "predict_proba"):
+        return None
+    own = list(np.asarray(estimator.classes_).tolist())
+    return [own.index(label) for label in spec.classes]
+
+
+def load_onnx(content: bytes, spec: ModelSpec) -> LoadedModel:
+    """A model that answers through onnxruntime; scikit-learn is not needed.
+
+    Args:
+        content: an ONNX model as `lifecycle.models.compiling` writes them: one input of shape
+            (n, 1) a column; one output, scores (n, classes) or values (n, 1).
+        spec: what the model is.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", extra="compile", purpose="a compiled model") from error
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelRefused(
+            f"the compiled model cannot be loaded: {error}",
+            fix="register the model again, or set [models] compile = false",
+        ) from error
+    kinds = {item.name: item.type for item in session.get_inputs()}
+    null = session.get_modelmeta().custom_metadata_map.get("null")
+    feeds = [(name, kinds[name], None if null is None else json.loads(null)) for name in kinds]
+    classes = class_array(spec.classes)
+    output = [session.get_outputs()[0].name]
+
+    def answer(columns: Columns) -> Output:
+        inputs = {name: tensor(columns[name], kind, text) for name, kind, text in feeds}
+        (result,) = session.run(output, inputs)
+        if len(classes) == 0:
+            return Output(result.reshape(-1).astype(np.float64, copy=False))
+        scores = result.astype(np.float64, copy=False)
+        return Output(labels(scores, spec.classes, threshold=spec.threshold), scores)
+
+    return LoadedModel(spec, "onnx", answer)
+
+
+TENSORS = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+
+
+def tensor(values: Array, kind: str, null: str | None) -> Array:
+    """One column as the tensor that the compiled model takes, shape (n, 1).
+
+    >>> tensor(np.array(["pro", None], dtype=object), "tensor(string)", "").tolist()
+    [['pro'], ['']]
+    """
+    if kind == "tensor(string)":
+        if null is not None and None in values:
+            values = np.array([null if item is None else item for item in values], dtype=object)
+        return values.reshape(-1, 1)
+    if values.dtype == object:  # true, false and null as 1, 0 and NaN
+        values = np.array([np.nan if item is None else float(item) for item in values])
+    return values.astype(TENSORS[kind], copy=False).reshape(-1, 1)
+
+
+def _skops(path: Path) -> Any:
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        return skops.io.load(path, trusted=list(TRUSTED))
+    except UntrustedTypesFoundException as error:
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED))
+        raise UntrustedModel(
+            f"the model holds types that are not on our list: {', '.join(unknown)}",
+            where=path,
+            fix="use estimators of scikit-learn; own types cannot be loaded safely",
+        ) from error
+    except FileNotFoundError as error:
+        raise ModelNotFound("the model's file is missing", where=path) from error
+    except Exception as error:
+        raise ModelRefused(
+            f"the model's file cannot be read: {type(error).__name__}: {error}",
+            where=path,
+            fix="restore it, or check that the installed scikit-learn is the one it was "
+            "trained with",
+        ) from error
+
+
+def _pickle(path: Path) -> Any:
+    import cloudpickle
+
+    try:
+        with path.open("rb") as stream:
+            return cloudpickle.load(stream)
+    except FileNotFoundError as error:
+        raise ModelNotFound("the model's file is missing", where=path) from error
+    except Exception as error:
+        raise ModelRefused(
+            f"the model's pickle cannot be read: {type(error).__name__}: {error}", where=path
+        ) from error
+
+
+def _safe(root: Path, pyfunc: dict[str, Any]) -> bool:
+    """Whether a model's files are in a format that cannot run code."""
+    known = pyfunc.get("loader_module") in SAFE_LOADERS
+    return known and not any(path.suffix in PICKLES for path in root.rglob("*"))
+
+
+def _pyfunc(root: Path, spec: ModelSpec) -> LoadedModel:
+    import mlflow.pyfunc
+
+    from lifecycle.models.inputs import table
+
+    try:
+        model = mlflow.pyfunc.load_model(str(root))
+    except Exception as error:
+        raise ModelRefused(
+            f"mlflow.pyfunc cannot load the model: {type(error).__name__}: {error}",
+            where=root,
+            fix="install what its requirements.txt lists",
+        ) from error
+
+    def answer(columns: Columns) -> Output:
+        result = model.predict(table(columns))
+        values = result.to_numpy() if hasattr(result, "to_numpy") else np.asarray(result)
+        if values.ndim == 2 and spec.classes and values.shape[1] == len(spec.classes):
+            return Output(labels(values, spec.classes, threshold=spec.threshold), values)
+        return Output(values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values)
+
+    return LoadedModel(spec, "pyfunc", answer)
