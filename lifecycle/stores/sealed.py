@@ -1,0 +1,243 @@
+"""The sealed half of the prediction log: hive-partitioned Parquet, written whole or not at all.
+
+>>> import tempfile
+>>> from datetime import datetime
+>>> with tempfile.TemporaryDirectory() as folder:
+...     write(folder, "a/b", pl.DataFrame({"time": [datetime(2026, 4, 1)], "n": [1]}), "part")
+...     [str(path.relative_to(folder)) for path in files(folder, "a/b")]
+['model=a%2Fb/date=2026-04-01/part.parquet']
+"""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+
+from lifecycle.errors import LogError
+from lifecycle.stores import journal
+
+SCHEMA = "1"
+_KEY = "lifecycle.schema"
+_FIX = "restore the file, move it away, or read with skip_damaged=True"
+
+
+def days(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The rows of each day, in the order of `time`'s days."""
+    dated = frame.with_columns(pl.col("time").dt.date().cast(pl.String).alias("date"))
+    for (day,), rows in sorted(dated.partition_by("date", as_dict=True).items()):
+        yield str(day), rows.drop("date")
+
+
+def write(
+    directory: str | Path, model: str, frame: pl.DataFrame, name: str, *, replace: bool = False
+) -> None:
+    """Write rows as `model=…/date=…/<name>.parquet`.
+
+    Args:
+        directory: the log's folder.
+        model: the registered model's name; what a path cannot hold is percent-encoded.
+        frame: rows with a `time`.
+        name: of the files, one a day; a file that exists already holds these very rows.
+        replace: write it nevertheless.
+
+    Raises:
+        LogError: the disk is full, or the folder cannot be written; no half-written file stays.
+    """
+    for day, rows in days(frame):
+        path = (
+            Path(directory) / f"model={quote(model, safe='')}" / f"date={day}" / f"{name}.parquet"
+        )
+        if replace or not path.exists():
+            write_whole(rows, path)
+
+
+def write_whole(frame: pl.DataFrame, path: Path) -> None:
+    """Write one Parquet file under a temporary name and rename it when it is complete.
+
+    Raises:
+        LogError: it cannot be written; nothing is left behind.
+    """
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            frame.write_parquet(file, metadata={_KEY: SCHEMA})
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise LogError(
+            f"the log cannot be written: {error}",
+            where=path.parent,
+            fix="free space or allow writing; what was not sealed stays in its journal",
+        ) from error
+
+
+def seal(directory: str | Path, path: Path) -> None:
+    """Make Parquet of a journal that nobody appends to any more, then remove it.
+
+    A crash in between does no harm: what exists is not written again.
+
+    Raises:
+        LogError: the journal is damaged, or Parquet cannot be written; the journal stays.
+    """
+    for index, frame in journal.read(path).items():
+        write(directory, frame["model"][0], frame, part(path, index))
+    path.unlink()
+
+
+def part(path: Path, index: int) -> str:
+    """What the Parquet of a journal's part is named, without the ending."""
+    return f"{path.stem}.{index}"
+
+
+def files(directory: str | Path, model: str) -> list[Path]:
+    """All sealed files of a model, by day and name."""
+    folder = Path(directory) / f"model={quote(model, safe='')}"
+    return sorted(folder.glob("date=*/*.parquet"))
+
+
+def check(path: Path) -> pl.Schema:
+    """The columns of a sealed file.
+
+    Raises:
+        LogError: it is no complete Parquet file, or not one of this schema.
+    """
+    try:
+        schema = pl.read_parquet_metadata(path).get(_KEY)
+        columns = pl.Schema(pl.read_parquet_schema(path))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _damaged(path, error) from error
+    if schema != SCHEMA:
+        raise LogError(
+            f"the file has {_KEY} = {schema}, not {SCHEMA}",
+            where=path,
+            fix="update lifecycle, or move the file away if it is not the log's",
+        )
+    return columns
+
+
+def scan(
+    paths: Sequence[Path], query: pl.Expr, columns: Sequence[str], *, skip_damaged: bool
+) -> list[pl.DataFrame]:
+    """Read files by column projection, one frame for each set of types.
+
+    Args:
+        paths: sealed files.
+        query: which rows.
+        columns: which columns.
+        skip_damaged: warn of a damaged file and go on.
+
+    Raises:
+        LogError: a file is damaged; names it.
+    """
+    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
+    for path in paths:
+        try:
+            types = tuple((name, str(dtype)) for name, dtype in check(path).items())
+        except LogError as error:
+            if not skip_damaged:
+                raise
+            warnings.warn(f"left out: {error}", stacklevel=4)
+            continue
+        groups.setdefault(types, []).append(path)
+    frames = []
+    for group in groups.values():
+        try:
+            frames.append(_collect(group, query, columns))
+        except (OSError, pl.exceptions.PolarsError):
+            frames += _one_by_one(group, query, columns, skip_damaged=skip_damaged)
+    return frames
+
+
+def _collect(paths: list[Path], query: pl.Expr, columns: Sequence[str]) -> pl.DataFrame:
+    lazy = pl.scan_parquet(paths, hive_partitioning=False, glob=False)
+    return lazy.filter(query).select(columns).collect()
+
+
+def _one_by_one(
+    paths: list[Path], query: pl.Expr, columns: Sequence[str], *, skip_damaged: bool
+) -> Iterator[pl.DataFrame]:
+    for path in paths:
+        try:
+            yield _collect([path], query, columns)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            if not skip_damaged:
+                raise _damaged(path, error) from error
+            warnings.warn(f"left out: {_damaged(path, error)}", stacklevel=5)
+
+
+def _damaged(path: Path, error: Exception) -> LogError:
+    return LogError(f"the file cannot be read: {error}", where=path, fix=_FIX)
+
+
+def unified(frames: Sequence[pl.DataFrame], columns: Sequence[str]) -> pl.DataFrame:
+    """Frames of several versions as one: struct fields united, types widened where they differ.
+
+    >>> old = pl.DataFrame({"features": [{"age": 41}]})
+    >>> new = pl.DataFrame({"features": [{"age": 0.5, "plan": "pro"}]})
+    >>> unified([old, new], ["features"])["features"].to_list()
+    [{'age': 41.0, 'plan': None}, {'age': 0.5, 'plan': 'pro'}]
+    """
+    target = {name: _union([frame.schema[name] for frame in frames]) for name in columns}
+    return pl.concat(
+        [
+            frame.select(
+                _cast(pl.col(name), frame.schema[name], target[name]).alias(name)
+                for name in columns
+            )
+            for frame in frames
+        ],
+        how="vertical",
+    )
+
+
+def _union(types: Sequence[pl.DataType]) -> pl.DataType:
+    known = list(dict.fromkeys(dtype for dtype in types if dtype != pl.Null))
+    if len(known) <= 1:
+        return known[0] if known else pl.Null()
+    if all(isinstance(dtype, pl.Struct) for dtype in known):
+        fields: dict[str, list[pl.DataType]] = {}
+        for dtype in known:
+            assert isinstance(dtype, pl.Struct)
+            for field in dtype.fields:
+                fields.setdefault(field.name, []).append(_instance(field.dtype))
+        return pl.Struct({name: _union(found) for name, found in fields.items()})
+    if any(isinstance(dtype, pl.List) for dtype in known):
+        return pl.List(pl.Float64)  # scores of two and of more classes
+    if all(dtype.is_numeric() for dtype in known):
+        whole = all(dtype.is_integer() for dtype in known)
+        return pl.Int64() if whole else pl.Float64()
+    return pl.String()
+
+
+def _instance(dtype: object) -> pl.DataType:
+    made = dtype() if isinstance(dtype, type) else dtype
+    assert isinstance(made, pl.DataType)
+    return made
+
+
+def _cast(column: pl.Expr, source: pl.DataType, target: pl.DataType) -> pl.Expr:
+    if source == target:
+        return column
+    if source == pl.Null:
+        return pl.lit(None, dtype=target)
+    if isinstance(source, pl.Struct) and isinstance(target, pl.Struct):
+        has = {field.name: _instance(field.dtype) for field in source.fields}
+        parts = [
+            _cast(column.struct.field(field.name), has[field.name], _instance(field.dtype))
+            if field.name in has
+            else pl.lit(None, dtype=field.dtype)
+            for field in target.fields
+        ]
+        named = [part.alias(field.name) for part, field in zip(parts, target.fields, strict=True)]
+        return pl.when(column.is_not_null()).then(pl.struct(named))
+    if isinstance(target, pl.List) and not isinstance(source, pl.List):
+        return pl.when(column.is_not_null()).then(pl.concat_list(column.cast(pl.Float64)))
+    return column.cast(target)
