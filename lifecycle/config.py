@@ -21,7 +21,7 @@ from lifecycle.named import nearest
 DEFAULT_URI = "sqlite:///mlflow.db"
 FILE = "lifecycle.toml"
 # variables that share the prefix and are no settings
-RESERVED = {"LIFECYCLE_SECRET", "LIFECYCLE_CONFIG"}
+RESERVED = {"LIFECYCLE_SECRET", "LIFECYCLE_CONFIG", "LIFECYCLE_ACTOR"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class GatesConfig:
     use: tuple[str, ...] = ("floor", "champion", "signature", "latency", "sanity")
     floor: Mapping[str, float] = field(default_factory=dict)  # metric = least (or most) allowed
     margin: float = 0.0  # how much worse than the champion is still allowed
+    width: float = 0.05  # a wider half interval of that difference: too few rows (share for errors)
     alpha: float = 0.05
     latency_ms: float = 50.0  # median of one row
 
