@@ -158,7 +158,7 @@ def quiet() -> Iterator[None]:
         logging_utils.disable_logging()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)
+                warnings.simplefilter("ignore")
                 yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):
@@ -304,7 +304,7 @@ def _unavailable(detail: str, where: str) -> RegistryUnavailable:
     return RegistryUnavailable(
         f"the registry did not answer: {detail}",
         where=where,
-        fix="start it (`mlflow server`) or correct [tracking] uri; nothing was changed",
+        fix="start it (`mlflow server`) or correct [tracking] uri",
     )
 
 
