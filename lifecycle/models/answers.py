@@ -120,7 +120,7 @@ def _codes(values: Array, classes: Sequence[Label], what: str, rows: int) -> NDA
     for code, label in enumerate(classes):
         codes[np.asarray(values == label, dtype=bool)] = code
     if (codes < 0).any():
-        strange = values[int(np.argmax(codes < 0))]
+        strange = values[codes < 0].tolist()[0]
         raise DataError(f"{what} is {strange!r}, which is none of {', '.join(map(repr, classes))}")
     return codes
 

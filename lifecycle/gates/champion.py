@@ -1,0 +1,114 @@
+"""Not worse than the champion: both answer the same hold-out rows, and the difference counts.
+
+>>> better_than(Metric("roc_auc", 0.01, -0.004, 0.024), margin=0.0, width=0.05)
+<Outcome.PASS: 'pass'>
+>>> better_than(Metric("roc_auc", -0.02, -0.03, -0.01), margin=0.0, width=0.05)
+<Outcome.FAIL: 'fail'>
+>>> better_than(Metric("roc_auc", 0.01, -0.06, 0.08), margin=0.0, width=0.05)
+<Outcome.UNSURE: 'not enough evidence'>
+"""
+
+import pandas as pd
+
+from lifecycle.gates.given import GateInput, failed, passed, unsure
+from lifecycle.models.metrics import evaluate, paired_difference
+from lifecycle.records import GateResult, Metric, Outcome
+
+RELATIVE = {"rmse", "mae", "log_loss", "brier"}  # `width` is a share of the champion's figure
+
+
+def champion(given: GateInput) -> GateResult:
+    """Hold candidate - champion, by the primary metric on the same rows, against the margin.
+
+    With [low, high] the 1 - alpha interval of the difference, turned so that positive is better:
+
+    - fail when high < -margin: worse by more than is allowed, and by more than chance;
+    - not enough evidence when the interval's half width exceeds `width` and low < -margin: the
+      rows cannot tell a difference of practical size (0.05; of the champion's own figure for
+      errors and losses);
+    - pass otherwise: not shown to be worse. A first version passes.
+
+    An equal candidate fails in alpha / 2 of cases, 2.5 % by default. The interval is that of the
+    paired difference: what is hard for both models cancels.
+    """
+    gate = "champion"
+    if given.champion is None:
+        return passed(gate, "first version: there is no champion to compare with")
+    task, rival = given.spec.task, given.champion.spec
+    if rival.task != task:
+        return failed(gate, f"the champion is a {rival.task} model and this is a {task} model")
+    name, classes, truth = given.metric, given.spec.classes, given.truth
+    other = given.champion_output
+    if other is None or (other.scores is None and given.answers.scores is not None):
+        why = given.champion_problem or "it gives labels and no scores"
+        return unsure(gate, f"the champion cannot be compared on these rows: {why}")
+    if rival.classes != classes:
+        return failed(gate, f"the champion knows the classes {rival.classes}, this one {classes}")
+    found = paired_difference(
+        name, truth, given.answers, other, classes, level=1.0 - given.limits.alpha
+    )
+    own = evaluate(name, truth, given.answers.prediction, given.answers.scores, classes=classes)
+    at = own.value - found.value
+    width = given.limits.width * (abs(at) if name in RELATIVE else 1.0)
+    outcome = better_than(found, margin=given.limits.margin, width=width)
+    figures = {"value": found.value, "limit": _limit(given, found)}
+    reason = f"{name} {own.value:.4f} against the champion's {at:.4f} on {len(truth)} rows, "
+    if found.low is None or found.high is None:
+        return unsure(gate, reason + "too few of one class for an interval", **figures)
+    figures |= {"low": found.low, "high": found.high}
+    interval = f"difference {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    note = _seen(given)
+    if outcome is Outcome.FAIL:
+        return failed(gate, f"worse than the champion: {reason}{interval}{note}", **figures)
+    if outcome is Outcome.UNSURE:
+        half = (found.high - found.low) / 2.0
+        return unsure(
+            gate,
+            f"{reason}{interval}: the rows tell differences of {half:.3f} at best, and {width:.3g} "
+            f"matters{note}",
+            **figures,
+        )
+    return passed(gate, f"not shown to be worse: {reason}{interval}{note}", **figures)
+
+
+def better_than(difference: Metric, *, margin: float, width: float) -> Outcome:
+    """The rule, on candidate minus champion with its interval.
+
+    >>> better_than(Metric("rmse", 2.0, 1.0, 3.0, False), margin=1.5, width=5.0)
+    <Outcome.PASS: 'pass'>
+
+    Args:
+        difference: the paired difference; its direction says which sign is better.
+        margin: how much worse is allowed, in the metric's own unit.
+        width: the half width above which rows are too few.
+    """
+    if difference.low is None or difference.high is None:
+        return Outcome.UNSURE
+    low, high = difference.low, difference.high
+    if not difference.higher_is_better:
+        low, high = -high, -low
+    if high < -margin:
+        return Outcome.FAIL
+    if (high - low) / 2.0 > width and low < -margin:
+        return Outcome.UNSURE
+    return Outcome.PASS
+
+
+def _limit(given: GateInput, found: Metric) -> float:
+    return (-1.0 if found.higher_is_better else 1.0) * given.limits.margin
+
+
+def _seen(given: GateInput) -> str:
+    """A note where the champion was trained on rows of the hold-out's time."""
+    assert given.champion is not None
+    until, column = given.champion.spec.trained_to, given.spec.time
+    if not until or not column or column not in given.rows:
+        return ""
+    start = pd.to_datetime(given.rows[column], errors="coerce", utc=True).min()
+    end = pd.to_datetime(until, errors="coerce", utc=True)
+    if pd.isna(start) or pd.isna(end) or end < start:
+        return ""
+    return (
+        f"; the champion was trained on rows up to {until}, within the hold-out's time, which "
+        "favours the champion"
+    )

@@ -1,0 +1,86 @@
+"""Contributions of rows: derivatives by weight, checked by moving one row's weight."""
+
+import numpy as np
+import pytest
+
+from lifecycle.models import influence
+from lifecycle.models.influence import Estimate
+
+ROWS = 40
+RNG = np.random.default_rng(0)
+TRUTH = np.r_[np.zeros(25, dtype=int), np.ones(15, dtype=int)]
+SCORES = (TRUTH + RNG.normal(size=ROWS)).round(1)
+PREDICTED = (SCORES > 0.5).astype(int)
+NUMBERS = RNG.normal(size=ROWS)
+GUESSES = NUMBERS + RNG.normal(size=ROWS)
+
+CASES = {
+    "mean": lambda w: influence.mean(NUMBERS, w),
+    "roc_auc": lambda w: influence.roc_auc(TRUTH, SCORES, w),
+    "average_precision": lambda w: influence.average_precision(TRUTH, SCORES, w),
+    "recalls": lambda w: influence.recalls(TRUTH, PREDICTED, w, 2),
+    "f1": lambda w: influence.f1(TRUTH, PREDICTED, w, (1,)),
+    "f1 macro": lambda w: influence.f1(TRUTH, PREDICTED, w, (0, 1)),
+    "root": lambda w: influence.root(influence.mean((NUMBERS - GUESSES) ** 2, w)),
+    "r2": lambda w: influence.r2(NUMBERS, GUESSES, w),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_contributions_are_the_derivatives_by_weight(name: str) -> None:
+    weights = RNG.uniform(0.5, 1.5, ROWS)
+    made = CASES[name](weights)
+    slopes = []
+    for row in range(ROWS):
+        step = np.zeros(ROWS)
+        step[row] = 1e-5
+        up, down = CASES[name](weights + step).value, CASES[name](weights - step).value
+        slopes.append(weights[row] * (up - down) / 2e-5)
+    # up to the factors m / (m - 1) of small samples, one a class at most
+    for group in (TRUTH == 0, TRUTH == 1):
+        ours, theirs = made.parts[group], np.array(slopes)[group]
+        factor = float(ours @ theirs / (theirs @ theirs))
+        assert 1.0 < factor < 1.06
+        assert ours == pytest.approx(factor * theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scale_of_the_weights_does_not_matter(name: str) -> None:
+    weights = RNG.uniform(0.5, 1.5, ROWS)
+    once, tenfold = CASES[name](weights), CASES[name](10 * weights)
+    assert once.value == pytest.approx(tenfold.value)
+    assert once.error == pytest.approx(tenfold.error)
+    assert once.rows == pytest.approx(tenfold.rows)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_without_weight_are_as_good_as_absent(name: str) -> None:
+    weights = np.ones(ROWS)
+    weights[[3, 30]] = 0.0
+    made = CASES[name](weights)
+    assert np.all(made.parts[[3, 30]] == 0.0)
+    assert np.isfinite(made.error)
+
+
+def test_error_of_a_mean_is_the_textbooks() -> None:
+    made = influence.mean(NUMBERS, np.ones(ROWS))
+    assert made.error == pytest.approx(NUMBERS.std(ddof=1) / np.sqrt(ROWS))
+
+
+def test_area_of_an_uninformative_constant_score_is_one_half_for_sure() -> None:
+    made = influence.roc_auc(TRUTH, np.zeros(ROWS), np.ones(ROWS))
+    assert (made.value, made.error) == (0.5, 0.0)
+
+
+def test_difference_cancels_what_is_common() -> None:
+    one = Estimate(0.8, np.array([0.1, -0.1]), 2)
+    assert one.minus(one).error == 0.0
+    assert one.minus(Estimate(0.5, -one.parts, 5)).rows == 2
+
+
+def test_single_row_has_no_error() -> None:
+    assert np.isnan(influence.mean(np.array([1.0]), np.ones(1)).error)
+
+
+def test_root_of_nothing_is_nothing() -> None:
+    assert influence.root(Estimate(0.0, np.zeros(2), 2)).error == 0.0
