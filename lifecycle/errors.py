@@ -16,6 +16,7 @@
     ├── LedgerError          (RuntimeError)     a ledger whose chain does not hold
     ├── LogError             (OSError)          a prediction or label log that cannot be used
     ├── ServeError           (RuntimeError)     a server that cannot start
+    ├── PredictionFailed    (RuntimeError)     a model that raised while it answered (`.error_id`)
     └── MissingExtra         (ImportError)      an optional package that is not installed
 
 Each says what was wrong, where, and the next step:
@@ -139,6 +140,18 @@ class LogError(LifecycleError, OSError):
 
 class ServeError(LifecycleError, RuntimeError):
     """A server that cannot start."""
+
+
+class PredictionFailed(LifecycleError, RuntimeError):
+    """A model that raised while it answered; the reason is in the log, not in the message.
+
+    Attributes:
+        error_id: the prediction id under which the log has the reason.
+    """
+
+    def __init__(self, what: str, *, error_id: str, where: object = "", fix: str = "") -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.error_id = error_id
 
 
 class MissingExtra(LifecycleError, ImportError):

@@ -63,8 +63,9 @@ def load(
     described = describe(root)
     flavors = described.get("flavors", {})
     sklearn = flavors.get("sklearn")
+    method = flavors.get("python_function", {}).get("predict_fn") or "predict"
     if sklearn and sklearn.get("serialization_format") == "skops":
-        return from_estimator(_skops(root / sklearn["pickled_model"]), spec)
+        return from_estimator(_skops(root / sklearn["pickled_model"]), spec, method=method)
     if not _safe(root, flavors.get("python_function", {})):
         if not allow_pickle:
             raise UntrustedModel(
@@ -74,7 +75,7 @@ def load(
                 "[models] allow_pickle = true",
             )
         if sklearn:
-            return from_estimator(_pickle(root / sklearn["pickled_model"]), spec)
+            return from_estimator(_pickle(root / sklearn["pickled_model"]), spec, method=method)
     return _pyfunc(root, spec)
 
 
@@ -99,18 +100,27 @@ def describe(folder: Path) -> dict[str, Any]:
     return described
 
 
-def from_estimator(estimator: Any, spec: ModelSpec) -> LoadedModel:
-    """A model that answers through a fitted scikit-learn estimator."""
+def from_estimator(estimator: Any, spec: ModelSpec, *, method: str = "predict") -> LoadedModel:
+    """A model that answers through a fitted scikit-learn estimator.
+
+    Args:
+        estimator: the fitted estimator.
+        spec: what the model is; without features it is given the columns as they come.
+        method: the estimator's method that plain MLflow answers with (its `pyfunc_predict_fn`).
+    """
     from lifecycle.models.inputs import table
 
     order = _order(estimator, spec)
+    raw = None if method == "predict" else getattr(estimator, method)
 
     def answer(columns: Columns) -> Output:
-        frame = table({name: columns[name] for name in spec.feature_names})
+        names = spec.feature_names or tuple(columns)
+        frame = table({name: columns[name] for name in names})
+        other = None if raw is None else raw(frame)
         if order is None:
-            return Output(np.asarray(estimator.predict(frame)))
+            return Output(np.asarray(estimator.predict(frame)), raw=other)
         scores: Array = np.asarray(estimator.predict_proba(frame))[:, order]
-        return Output(labels(scores, spec.classes, threshold=spec.threshold), scores)
+        return Output(labels(scores, spec.classes, threshold=spec.threshold), scores, other)
 
     return LoadedModel(spec, "sklearn", answer, estimator=estimator)
 
@@ -247,7 +257,9 @@ def _pyfunc(root: Path, spec: ModelSpec) -> LoadedModel:
         result = model.predict(table(columns))
         values = result.to_numpy() if hasattr(result, "to_numpy") else np.asarray(result)
         if values.ndim == 2 and spec.classes and values.shape[1] == len(spec.classes):
-            return Output(labels(values, spec.classes, threshold=spec.threshold), values)
-        return Output(values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values)
+            chosen = labels(values, spec.classes, threshold=spec.threshold)
+            return Output(chosen, values, result)
+        flat = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values
+        return Output(flat, raw=result)
 
     return LoadedModel(spec, "pyfunc", answer)

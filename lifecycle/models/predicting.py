@@ -32,10 +32,13 @@ class Output:
         prediction: labels or values, shape (n,).
         scores: class probabilities in the order of the specification's classes, shape
             (n, classes); None for regression and for classifiers without probabilities.
+        raw: what plain MLflow answers, where that is not `prediction`: probabilities of a
+            model logged with `predict_proba`, a frame of a custom model.
     """
 
     prediction: Array
     scores: Array | None = None
+    raw: Any = None
 
     @property
     def score(self) -> Array | None:

@@ -1,0 +1,362 @@
+"""JSON bodies to model inputs: a signature compiled once into typed decoders.
+
+>>> from lifecycle.records import Column, ModelSpec
+>>> spec = ModelSpec(1, "binary", (Column("age", "double"), Column("plan", "string")), key="id")
+>>> rows = Decoder(spec).json(b'{"dataframe_records": [{"age": 31, "plan": "pro", "id": "c7"}]}')
+>>> rows.columns["age"].tolist(), rows.columns["plan"].tolist(), rows.key
+([31.0], ['pro'], ['c7'])
+
+Names, types and finiteness are checked while msgspec parses; what is wrong is a DataError that
+names the column and the row (counted from 0). The four forms are those of MLflow's scoring
+protocol, https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/. Stricter than MLflow:
+null in a required column, numeric strings, booleans for numbers, fractions for whole numbers,
+numbers for text, unknown columns, duplicate keys, ragged rows and no rows are refused. A column
+that may be null may also be left out. The model's time, key and target columns may come along.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, UnsetType
+
+from lifecycle.errors import DataError
+from lifecycle.models.predicting import Array, Columns
+from lifecycle.records import ModelSpec
+from lifecycle.serve.explain import explain, missing, unknown
+from lifecycle.serve.typed import BUILD, JSON_TYPES, objects, times
+
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_ORDERS = 64  # orders of columns whose decoders are kept
+_SCALAR = str | int | float | bool | None
+
+Values = Sequence[Sequence[Any]]  # one sequence of n cells a column
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a request asks: n rows of model inputs and what goes to the log with them.
+
+    Attributes:
+        columns: one array of length n for every feature, in the signature's order.
+        count: n, at least 1.
+        time: the rows' own times in UTC, datetime64[us] of length n; None: not sent.
+        key: the rows' keys, length n; None: not sent.
+        params: the request's `params`.
+    """
+
+    columns: Columns
+    count: int
+    time: Array | None = None
+    key: list[str | None] | None = None
+    params: dict[str, Any] | None = None
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    dataframe_split: Raw = Raw(b"")
+    dataframe_records: Raw = Raw(b"")
+    instances: Raw = Raw(b"")
+    inputs: Raw = Raw(b"")
+    params: dict[str, Any] | None = None
+
+
+class _Split(msgspec.Struct, forbid_unknown_fields=True):
+    data: Raw
+    columns: list[str | int] | None = None
+    index: Raw = Raw(b"")
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_SPLIT = msgspec.json.Decoder(_Split)
+
+
+class Decoder:
+    """One signature's decoders; immutable, may be shared between threads.
+
+    Args:
+        spec: the model; without features any columns are taken as they come.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.names = spec.feature_names
+        self._columns = {column.name: column for column in spec.features}
+        roles = dict.fromkeys((spec.time, spec.key, spec.target))
+        self.extras = tuple(name for name in roles if name and name not in self._columns)
+        self._all = self.names + self.extras
+        self._optional = [
+            index
+            for index, name in enumerate(self._all)
+            if name in self.extras or not self._columns[name].required
+        ]
+        self._block = {column.dtype for column in spec.features} == {"double"}
+        # such a character in a name would upset the count that looks for duplicate keys
+        self._countable = not any(set(name) & set(':\\"') for name in self._all)
+        row, inputs = self._struct("Row", _cell), self._struct("Inputs", _cell_or_list)
+        self._records: Any = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        self._inputs: Any = msgspec.json.Decoder(inputs)
+        self._rows = lru_cache(maxsize=_ORDERS)(self._row_decoder)
+
+    def json(self, body: bytes) -> Rows:
+        """Decode one of the four JSON forms.
+
+        Raises:
+            DataError: the body is not what the signature asks for; names column and row.
+        """
+        try:
+            return self._json(body)
+        except RecursionError:
+            raise DataError("the body is nested too deeply", fix="send rows of values") from None
+        except UnicodeDecodeError:
+            raise DataError("the body is not UTF-8", fix="encode it as UTF-8") from None
+        except msgspec.DecodeError as error:
+            fix = ""
+            if re.search(rb"[\s\[:,](-?Infinity|NaN)\b", body):
+                fix = "JSON has no NaN and no Infinity: send null, or a finite number"
+            raise DataError(f"the body is not JSON: {error}", fix=fix) from None
+
+    def _json(self, body: bytes) -> Rows:
+        try:
+            envelope = _ENVELOPE.decode(body)
+        except msgspec.ValidationError as error:
+            reason = str(error).partition(" - at ")[0]
+            raise _wrong_form(f"{reason[:1].lower()}{reason[1:]}") from None
+        given = [form for form in FORMS if getattr(envelope, form)]
+        if len(given) != 1:
+            raise _wrong_form(f"{' and '.join(given) or 'none of them'} is there")
+        rows = self._form(body, given[0], getattr(envelope, given[0]))
+        if envelope.params is None:
+            return rows
+        _refuse_duplicates(body)
+        return replace(rows, params=envelope.params)
+
+    def _form(self, body: bytes, form: str, raw: Raw) -> Rows:
+        first = bytes(memoryview(raw)[:1])
+        if not self.names:
+            _refuse_duplicates(body)
+            return _untyped(form, msgspec.json.decode(raw))
+        if form == "dataframe_split":
+            try:
+                split = _SPLIT.decode(raw)
+            except msgspec.ValidationError as error:
+                raise DataError(f"'dataframe_split': {error}", fix="send columns, data") from None
+            return self._from_split(body, split)
+        if form == "dataframe_records" or re.match(rb"\[\s*\{", raw):
+            return self._from_records(body, self._parse(self._records, raw, self._all))
+        if form == "inputs" and first == b"{":
+            return self._from_inputs(body, self._parse(self._inputs, raw, self._all))
+        if len(self.names) == 1 and not re.match(rb"\[\s*\[", raw):
+            flat: Any = msgspec.json.Decoder(list[self._type(self.names[0])])  # type: ignore[misc]
+            values: Values = [self._parse(flat, raw, self.names)]
+        else:
+            values = _turned(self._parse(self._rows(self.names), raw, self.names))
+        self._check_keys(body, 1, values)
+        return self.build(self.names, values)
+
+    def _from_records(self, body: bytes, records: list[Any]) -> Rows:
+        values = list(zip(*map(msgspec.structs.astuple, records), strict=True))
+        absent = 0
+        if values:
+            for index in self._optional:
+                cells = values[index]
+                gaps = sum(cell is UNSET for cell in cells)
+                if gaps:
+                    absent += gaps
+                    values[index] = tuple(None if cell is UNSET else cell for cell in cells)
+        self._check_keys(body, 1 + len(records) * len(self._all) - absent, values)
+        return self.build(self._all, values)
+
+    def _from_split(self, body: bytes, split: _Split) -> Rows:
+        if split.columns is None:
+            raise DataError("'dataframe_split' has no columns", fix="name them in 'columns'")
+        names = tuple(map(str, split.columns))
+        self.check_names(names)
+        values = _turned(self._parse(self._rows(names), split.data, names))
+        index = bytes(split.index)
+        self._check_keys(body, 3 + bool(index) + index.count(b":"), values)
+        return self.build(names, values)
+
+    def _from_inputs(self, body: bytes, inputs: Any) -> Rows:
+        fields = zip(self._all, msgspec.structs.astuple(inputs), strict=True)
+        given = {name: field for name, field in fields if field is not UNSET}
+        names = tuple(given)
+        values = [field if isinstance(field, list) else [field] for field in given.values()]
+        lengths = {name: len(cells) for name, cells in zip(names, values, strict=True)}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name!r} has {count}" for name, count in lengths.items())
+            raise DataError(f"the columns have different lengths: {listed}", fix="send all rows")
+        self._check_keys(body, 1 + len(given), values)
+        return self.build(names, values)
+
+    def build(self, names: Sequence[str], values: Values) -> Rows:
+        """Typed arrays from cells that have the types of the signature.
+
+        Args:
+            names: of the columns, in any order; those that may be null may be missing.
+            values: one sequence of length n a column; None is null.
+
+        Raises:
+            DataError: no rows, or a value that its type cannot hold.
+        """
+        count = len(values[0]) if values else 0
+        if not count:
+            raise DataError("there are no rows", fix="send at least one")
+        given = dict(zip(names, values, strict=True))
+        columns: dict[str, Array]
+        if self._block and tuple(names[: len(self.names)]) == self.names:
+            block = np.array(values[: len(self.names)], dtype=np.float64)
+            columns = dict(zip(self.names, block, strict=True))
+        else:
+            nothing = (None,) * count
+            columns = {
+                column.name: _build(column.dtype, given.get(column.name, nothing), column.name)
+                for column in self.spec.features
+            }
+        time = key = None
+        sent = given.get(self.spec.time or "")
+        if sent is not None and self.spec.time and any(cell is not None for cell in sent):
+            time = times(sent, self.spec.time)
+        sent = given.get(self.spec.key or "")
+        if sent is not None:
+            key = [None if cell is None else str(cell) for cell in sent]
+        return Rows(columns, count, time, key)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse columns that are missing, unknown or there twice.
+
+        Raises:
+            DataError: names the column.
+        """
+        known = set(names)
+        if len(known) < len(names):
+            twice = next(name for name in names if list(names).count(name) > 1)
+            raise DataError(f"column {twice!r} is there twice", fix="send it once")
+        for name in names:
+            if name not in self._columns and name not in self.extras:
+                raise unknown(name, self.spec)
+        for column in self.spec.features:
+            if column.required and column.name not in known:
+                raise missing(column.name)
+
+    def _parse(self, decoder: Any, raw: Raw, names: Sequence[str]) -> Any:
+        try:
+            return decoder.decode(raw)
+        except msgspec.ValidationError as error:
+            raise explain(str(error), self.spec, names) from None
+
+    def _type(self, name: str) -> Any:
+        column = self._columns.get(name)
+        if column is None:
+            return Any if name == self.spec.target else _SCALAR
+        kind = JSON_TYPES.get(column.dtype, Any)
+        return kind if column.required or kind is Any else kind | None
+
+    def _struct(self, title: str, wrap: Callable[[Any], Any]) -> Any:
+        fields: list[Any] = []
+        for index, name in enumerate(self._all):
+            kind, field = wrap(self._type(name)), f"c{index}"
+            optional = index in self._optional
+            fields.append((field, kind | UnsetType, UNSET) if optional else (field, kind))
+        rename = {f"c{index}": name for index, name in enumerate(self._all)}
+        return msgspec.defstruct(
+            title, fields, rename=rename, forbid_unknown_fields=True, kw_only=True
+        )
+
+    def _row_decoder(self, names: tuple[str, ...]) -> Any:
+        row: Any = tuple.__class_getitem__(tuple(self._type(name) for name in names))
+        return msgspec.json.Decoder(list[row])
+
+    def _check_keys(self, body: bytes, keys: int, values: Values) -> None:
+        """Refuse duplicate keys, at next to no cost.
+
+        Each key has one colon of its own and the rest stand in texts, so a body that has as many
+        colons as keys holds no key twice. Where the count leaves a doubt, the body is read again.
+        """
+        colons = body.count(b":")
+        if colons != keys:
+            colons -= sum(cell.count(":") for cell in chain(*values) if isinstance(cell, str))
+        if colons != keys or not self._countable or b"\\u" in body:
+            _refuse_duplicates(body)
+
+
+def _cell(kind: Any) -> Any:
+    return kind
+
+
+def _cell_or_list(kind: Any) -> Any:
+    return Any if kind is Any else list[kind] | kind
+
+
+def _build(dtype: str, cells: Sequence[Any], name: str) -> Array:
+    builder = BUILD.get(dtype)
+    return builder(cells, name) if builder else objects(cells)
+
+
+def _turned(rows: Sequence[Sequence[Any]]) -> Values:
+    return list(zip(*rows, strict=True))
+
+
+def _wrong_form(reason: str) -> DataError:
+    return DataError(
+        f"the body is not a request: {reason}",
+        fix=f"send a JSON object with exactly one of {', '.join(FORMS)}, and params if need be",
+    )
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_unique)
+    except DataError:
+        raise
+    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
+        raise DataError(f"the body cannot be read: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise DataError(f"the key {name[:100]!r} is there twice", fix="send it once")
+        found[name] = value
+    return found
+
+
+def _untyped(form: str, data: Any) -> Rows:
+    """Columns of whatever comes, for a model without a signature."""
+    if form == "dataframe_split" and isinstance(data, dict):
+        names, data = data.get("columns"), data.get("data")
+    elif isinstance(data, dict) and form == "inputs":
+        names = list(data)
+        lists = [cells if isinstance(cells, list) else [cells] for cells in data.values()]
+        data = _turned(lists) if len({len(cells) for cells in lists}) == 1 else None
+    else:
+        names = None
+    if not isinstance(data, (list, tuple)) or not isinstance(names, (list, type(None))):
+        raise DataError(f"{form!r} holds no rows of equal length", fix="send a list of rows")
+    if data and all(isinstance(row, dict) for row in data):
+        names = list(dict.fromkeys(chain(*data)))
+        data = [[row.get(name) for name in names] for row in data]
+    rows = [row if isinstance(row, (list, tuple)) else [row] for row in data]
+    if not rows or not rows[0]:
+        raise DataError("there are no rows", fix="send at least one")
+    names = [str(name) for name in (range(len(rows[0])) if names is None else names)]
+    if any(len(row) != len(names) for row in rows) or len(set(names)) < len(names):
+        raise DataError("rows and columns do not fit", fix="send one value for each column")
+    return Rows(dict(zip(names, map(_guessed, _turned(rows)), strict=True)), len(rows))
+
+
+def _guessed(cells: Sequence[Any]) -> Array:
+    kinds = {type(cell) for cell in cells}
+    if kinds == {bool}:
+        return np.array(cells, dtype=bool)
+    if kinds == {int} and all(abs(cell) < 2**63 for cell in cells):
+        return np.array(cells, dtype=np.int64)
+    if kinds and kinds <= {int, float, type(None)} and kinds != {type(None)}:
+        return np.array(cells, dtype=np.float64)
+    return objects(cells)

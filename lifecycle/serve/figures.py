@@ -1,0 +1,127 @@
+r"""A server's counts and latencies as plain integers, and as Prometheus' text.
+
+>>> figures = Figures()
+>>> figures.answered("churn", 7, 200, rows=3, nanoseconds=400_000)
+>>> "lifecycle_rows_total{model=\"churn\",version=\"7\"} 3" in figures.text()
+True
+
+The text is Prometheus' exposition format 0.0.4,
+https://prometheus.io/docs/instrumenting/exposition_formats/. Each worker process counts for itself.
+"""
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+
+BOUNDS_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+_BOUNDS_NS = [int(bound * 1e6) for bound in BOUNDS_MS]
+_NUMBER = "lifecycle_{}"
+
+Labels = Mapping[str, object]
+
+
+class Figures:
+    """Counts since the process started; written by the event loop, read by /metrics."""
+
+    def __init__(self) -> None:
+        self.requests: dict[tuple[str, int, int], int] = {}  # model, version, status
+        self.rows: dict[tuple[str, int], int] = {}
+        self.refused: dict[tuple[str, int], int] = {}  # path, status; before a version was chosen
+        self.buckets: dict[tuple[str, int], list[int]] = {}
+        self.nanoseconds: dict[tuple[str, int], int] = {}
+        self.labels: dict[str, int] = {}
+        self.swaps: dict[str, int] = {}
+        self.swap_failures: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}  # why the newest version of a model does not serve
+        self.polls_failed = 0
+
+    def answered(
+        self, model: str, version: int, status: int, *, rows: int = 0, nanoseconds: int = 0
+    ) -> None:
+        """Count one request that a version was asked to answer."""
+        key = (model, version)
+        counted = (model, version, status)
+        self.requests[counted] = self.requests.get(counted, 0) + 1
+        if rows:
+            self.rows[key] = self.rows.get(key, 0) + rows
+            buckets = self.buckets.setdefault(key, [0] * (len(_BOUNDS_NS) + 1))
+            buckets[bisect_left(_BOUNDS_NS, nanoseconds)] += 1
+            self.nanoseconds[key] = self.nanoseconds.get(key, 0) + nanoseconds
+
+    def turned_away(self, path: str, status: int) -> None:
+        """Count one request that reached no version."""
+        self.refused[path, status] = self.refused.get((path, status), 0) + 1
+
+    def swapped(self, model: str) -> None:
+        """Count one version that took another's place."""
+        self.swaps[model] = self.swaps.get(model, 0) + 1
+        self.reasons.pop(model, None)
+
+    def not_swapped(self, model: str, reason: str) -> None:
+        """Count one version that could not be loaded, and keep why."""
+        self.swap_failures[model] = self.swap_failures.get(model, 0) + 1
+        self.reasons[model] = reason
+
+    def text(self, gauges: Iterable[tuple[str, str, Labels, float]] = ()) -> str:
+        """The figures in Prometheus' text format.
+
+        Args:
+            gauges: name, help, labels and value of what is not counted here.
+        """
+        lines: list[str] = []
+
+        def family(name: str, kind: str, about: str) -> str:
+            full = _NUMBER.format(name)
+            lines.extend((f"# HELP {full} {about}", f"# TYPE {full} {kind}"))
+            return full
+
+        name = family("requests_total", "counter", "Requests by version and HTTP status.")
+        for (model, version, status), count in self.requests.items():
+            lines.append(_line(name, {"model": model, "version": version, "status": status}, count))
+        name = family("refused_total", "counter", "Requests that reached no version.")
+        for (path, status), count in self.refused.items():
+            lines.append(_line(name, {"path": path, "status": status}, count))
+        name = family("rows_total", "counter", "Rows answered.")
+        for (model, version), count in self.rows.items():
+            lines.append(_line(name, {"model": model, "version": version}, count))
+        name = family("latency_seconds", "histogram", "From the whole request to its answer.")
+        for (model, version), buckets in self.buckets.items():
+            labels: dict[str, object] = {"model": model, "version": version}
+            edges = [f"{bound / 1000:g}" for bound in BOUNDS_MS] + ["+Inf"]
+            for edge, total in zip(edges, accumulate(buckets), strict=True):
+                lines.append(_line(f"{name}_bucket", {**labels, "le": edge}, total))
+            seconds = self.nanoseconds[model, version] / 1e9
+            lines.append(_line(f"{name}_sum", labels, seconds))
+            lines.append(_line(f"{name}_count", labels, sum(buckets)))
+        name = family("labels_total", "counter", "Late labels accepted.")
+        lines.extend(_line(name, {"model": key}, count) for key, count in self.labels.items())
+        name = family("swaps_total", "counter", "Versions that took another's place.")
+        lines.extend(_line(name, {"model": key}, count) for key, count in self.swaps.items())
+        name = family("swap_failures_total", "counter", "Versions that could not be loaded.")
+        lines.extend(
+            _line(name, {"model": key}, count) for key, count in self.swap_failures.items()
+        )
+        name = family("refused_version_info", "gauge", "Why a model's newest version waits.")
+        lines.extend(
+            _line(name, {"model": key, "reason": reason}, 1) for key, reason in self.reasons.items()
+        )
+        name = family("registry_failures_total", "counter", "Times the registry did not answer.")
+        lines.append(_line(name, {}, self.polls_failed))
+        seen = ""
+        for short, about, wanted, value in gauges:
+            if short != seen:
+                name, seen = family(short, "gauge", about), short
+            lines.append(_line(name, wanted, value))
+        name = family("process", "gauge", "The worker process that answered this.")
+        lines.append(_line(name, {"pid": os.getpid()}, 1))
+        return "\n".join(lines) + "\n"
+
+
+def _line(name: str, labels: Labels, value: float) -> str:
+    inner = ",".join(f'{key}="{_escaped(str(item))}"' for key, item in labels.items())
+    return f"{name}{{{inner}}} {value}" if inner else f"{name} {value}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -1,0 +1,157 @@
+"""MLflow's column types: what JSON may hold for each, and the array that it becomes.
+
+>>> BUILD["double"]([1.5, None], "age").tolist()
+[1.5, nan]
+>>> BUILD["long"]([1, 2.5], "calls")
+Traceback (most recent call last):
+    ...
+lifecycle.errors.DataError: column 'calls' of row 1 is 2.5, which is no whole number. ...
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from lifecycle.errors import DataError
+from lifecycle.models.predicting import Array
+
+Cells = Sequence[Any]  # one column's values as Python objects, None for null
+
+_LONG = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
+_INTEGER = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | float
+
+
+def objects(cells: Cells) -> Array:
+    """Values as they are.
+
+    >>> objects([[1], "a"]).shape
+    (2,)
+    """
+    array = np.empty(len(cells), dtype=object)
+    array[:] = cells
+    return array
+
+
+def _double(cells: Cells, _name: str) -> Array:
+    return np.array(cells, dtype=np.float64)
+
+
+def _float(cells: Cells, name: str) -> Array:
+    wide = np.array(cells, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    _refuse(np.isinf(narrow), cells, name, "out of a 32-bit float's range")
+    return narrow
+
+
+def _whole(dtype: Any) -> Callable[[Cells, str], Array]:
+    def build(cells: Cells, name: str) -> Array:
+        _refuse([cell is None for cell in cells], cells, name, "null and the type holds no nulls")
+        if any(isinstance(cell, float) for cell in cells):
+            limits = np.iinfo(dtype)
+            _refuse(
+                [int(cell) != cell or not limits.min <= cell <= limits.max for cell in cells],
+                cells,
+                name,
+                "no whole number",
+            )
+        return np.array([int(cell) for cell in cells], dtype=dtype)
+
+    return build
+
+
+def _boolean(cells: Cells, _name: str) -> Array:
+    return objects(cells) if None in cells else np.array(cells, dtype=bool)
+
+
+def _string(cells: Cells, _name: str) -> Array:
+    return objects(cells)
+
+
+def _binary(cells: Cells, name: str) -> Array:
+    decoded: list[bytes | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            decoded.append(None if cell is None else base64.b64decode(cell, validate=True))
+        except (binascii.Error, ValueError):
+            raise DataError(
+                f"column {name!r} of row {row} is not base64", fix="encode the bytes as base64"
+            ) from None
+    return objects(decoded)
+
+
+def times(cells: Cells, name: str) -> Array:
+    """ISO 8601 text, or whole nanoseconds since 1970 as MLflow reads numbers, in UTC.
+
+    >>> times(["2026-01-01T02:00:00+02:00", 0, None], "ts").astype(str).tolist()
+    ['2026-01-01T00:00:00.000000', '1970-01-01T00:00:00.000000', 'NaT']
+
+    Raises:
+        DataError: a value is no time; names column and row.
+    """
+    found: list[datetime | np.datetime64 | None] = []
+    for row, cell in enumerate(cells):
+        try:
+            if isinstance(cell, str):
+                moment = datetime.fromisoformat(cell)
+                naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+                found.append(naive)
+            elif isinstance(cell, int) and not isinstance(cell, bool):
+                found.append(np.datetime64(cell // 1000, "us"))
+            elif cell is None:
+                found.append(None)
+            else:
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise DataError(
+                f"column {name!r} of row {row} is no time: {_shown(cell)}",
+                fix="write it as 2026-01-31T12:00:00",
+            ) from None
+    return np.array(found, dtype="datetime64[us]")
+
+
+def _refuse(wrong: Any, cells: Cells, name: str, why: str) -> None:
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"column {name!r} of row {row} is {_shown(cells[row])}, which is {why}",
+            fix="send a value of the signature's type",
+        )
+
+
+def _shown(cell: object) -> str:
+    text = "null" if cell is None else repr(cell)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+# What msgspec accepts; bool is never a number and a number never text.
+JSON_TYPES: Mapping[str, Any] = MappingProxyType(
+    {
+        "double": float,
+        "float": float,
+        "long": _LONG,
+        "integer": _INTEGER,
+        "boolean": bool,
+        "string": str,
+        "datetime": str | int,
+        "binary": str,
+    }
+)
+BUILD: Mapping[str, Callable[[Cells, str], Array]] = MappingProxyType(
+    {
+        "double": _double,
+        "float": _float,
+        "long": _whole(np.int64),
+        "integer": _whole(np.int32),
+        "boolean": _boolean,
+        "string": _string,
+        "datetime": times,
+        "binary": _binary,
+    }
+)
