@@ -30,7 +30,7 @@ class TrackingConfig:
 
     uri: str = ""  # empty: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db
     experiment: str = ""  # empty: the model's name
-    timeout: int = 5
+    timeout: int = 5  # seconds that any call may take
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,14 @@ class TrainConfig:
     candidates: tuple[str, ...] = ()  # names of lifecycle.models.candidates, or "module:attribute"
     metric: str = ""  # empty: roc_auc, roc_auc_ovr or rmse by task
     holdout: float = 0.2  # share of rows
+    # auto: by time, else by key, where there is one; else stratified or random by task
     split: Literal["auto", "time", "group", "stratified", "random"] = "auto"
     weight: str = ""  # column of sample weights; never a feature
-    seed: int = 0
+    seed: int = 0  # of every random choice
     jobs: int = 0  # 0: as many as pay
     tune: int = 0  # Optuna trials per candidate; 0: none
     cost_false_positive: float = 0.0  # both above 0: the threshold minimises expected cost
-    cost_false_negative: float = 0.0
+    cost_false_negative: float = 0.0  # what a missed positive costs, in the same unit
     positive: str = ""  # the positive class; empty: the last in sorted order
     register: bool = True
 
@@ -55,11 +56,12 @@ class TrainConfig:
 class GatesConfig:
     """`[gates]`: which checks run, and the limits of the built-in ones."""
 
+    # names of lifecycle.gates, or "module:attribute"
     use: tuple[str, ...] = ("floor", "champion", "signature", "latency", "sanity")
     floor: Mapping[str, float] = field(default_factory=dict)  # metric = least (or most) allowed
     margin: float = 0.0  # how much worse than the champion is still allowed
     width: float = 0.05  # a wider half interval of that difference: too few rows (share for errors)
-    alpha: float = 0.05
+    alpha: float = 0.05  # of the champion gate
     latency_ms: float = 50.0  # median of one row
 
 
@@ -67,6 +69,7 @@ class GatesConfig:
 class StagesConfig:
     """`[stages]`: the way a version goes; the first is where it starts, the last its end."""
 
+    # the one named production is the alias champion
     order: tuple[str, ...] = ("none", "staging", "production", "archived")
 
 
@@ -74,26 +77,26 @@ class StagesConfig:
 class ModelsConfig:
     """`[models]`: what may be loaded."""
 
-    allow_pickle: bool = False
-    compile: bool = True
+    allow_pickle: bool = False  # load files that can run any code
+    compile: bool = True  # to ONNX, where answers stay equal
 
 
 @dataclass(frozen=True)
 class ServeConfig:
     """`[serve]`: the server; it binds to loopback unless told otherwise."""
 
-    host: str = "127.0.0.1"
-    port: int = 5001
-    workers: int = 1
+    host: str = "127.0.0.1"  # address to bind
+    port: int = 5001  # 0: a free one
+    workers: int = 1  # processes
     poll_seconds: float = 2.0  # how often the registry is asked whether the champion moved
-    max_body_mb: int = 16
+    max_body_mb: int = 16  # a larger request is refused
 
 
 @dataclass(frozen=True)
 class LogConfig:
     """`[log]`: the prediction log, shared by serve, score, feedback, monitor and rollout."""
 
-    dir: str = "lifecycle-log"
+    dir: str = "lifecycle-log"  # folder
     seal_seconds: float = 60.0  # unsealed predictions become Parquet at least this often
 
 
@@ -101,9 +104,9 @@ class LogConfig:
 class MonitorConfig:
     """`[monitor]`: the verdict."""
 
-    alpha: float = 0.01
+    alpha: float = 0.01  # share of checks that may raise a false alarm
     min_rows: int = 30  # fewer live rows: not enough evidence
-    min_labels: int = 50
+    min_labels: int = 50  # fewer labelled rows: no word on harm
     sample: int = 5000  # rows in the pictures
 
 
@@ -119,11 +122,11 @@ class RetrainConfig:
 class Config:
     """Everything that can be set."""
 
-    name: str = ""
-    target: str = ""
-    time: str = ""
-    key: str = ""
-    task: Literal["", "binary", "multiclass", "regression"] = ""
+    name: str = ""  # the registered model's name in MLflow
+    target: str = ""  # the column to predict
+    time: str = ""  # the column with the time of a row; orders the hold-out, never a feature
+    key: str = ""  # the column that says whom a row is about; never a feature
+    task: Literal["", "binary", "multiclass", "regression"] = ""  # empty: follows from the target
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
