@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,3 +79,28 @@ def churn() -> pd.DataFrame:
 def make_churn() -> Callable[..., pd.DataFrame]:
     """`churn_frame(rows, seed=…, start=…)` for tests that want other rows."""
     return churn_frame
+
+
+@pytest.fixture
+def logged_model() -> Callable[..., str]:
+    """Log a tiny model with plain MLflow, as anybody might; returns its `models:/m-…`."""
+    return _logged_model
+
+
+def _logged_model(client: Any, *, experiment: str = "elsewhere", slope: float = 1.0) -> str:
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression
+
+    from lifecycle.stores.tracking import experiment_id, quiet
+
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0], "z": [1.0, 0.0, 1.0]})
+    model = LinearRegression().fit(frame, frame["x"] * slope)
+    with quiet(), mlflow.start_run(experiment_id=experiment_id(client, experiment)):
+        logged = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            signature=infer_signature(frame, model.predict(frame)),
+            pip_requirements=["scikit-learn"],
+        )
+    return str(logged.model_uri)

@@ -1,0 +1,361 @@
+"""MLflow's registry seen through the ledger: find, list, register, and keep the aliases in line.
+
+>>> str(parse("models:/churn/7"))
+'churn/7'
+
+The ledger is the truth about stages. Aliases and tags are its projection, for plain MLflow and for
+people. A projection that a killed process left unfinished is finished by whoever notices it; an
+alias that somebody set by hand is not followed, and shown by `status`, `history` and `doctor`.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.errors import ModelNotFound, RegistryError
+from lifecycle.named import nearest
+from lifecycle.records import Entry, ModelRef, ModelVersion
+from lifecycle.stages import ORDER, STAGING, Standing, standing
+from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.tracking import answers, quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PROJECTED = "lifecycle.projected"  # tag of the registered model: the last entry that was projected
+STAGE = "lifecycle.stage"  # tag of a version
+DIGEST = "lifecycle.digest"
+SPEC_RUN = "lifecycle.spec_run"
+PAGE = 200
+MENDED = "the next verb, or `lifecycle doctor --fix`, brings them in line"
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A registered model as MLflow has it, and what the ledger says."""
+
+    name: str
+    aliases: Mapping[str, int]
+    tags: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    now: Standing
+
+    @property
+    def lagging(self) -> bool:
+        """Whether the last move has not reached the aliases: its writer was killed."""
+        return self.now.moved > _number(self.tags.get(PROJECTED))
+
+    @property
+    def expected(self) -> dict[str, int | None]:
+        """What the ledger says of the aliases that are ours."""
+        return {
+            "previous": self.now.previous,
+            "champion": self.now.production,
+            STAGING: self.now.staging,
+        }
+
+
+def parse(ref: "str | ModelRef | ModelVersion") -> ModelRef:
+    """A reference from whatever a verb was given.
+
+    >>> parse("churn").alias
+    'champion'
+    """
+    if isinstance(ref, ModelVersion):
+        return ModelRef(ref.name, ref.version)
+    return ref if isinstance(ref, ModelRef) else ModelRef.parse(ref)
+
+
+def find(client: "MlflowClient", ref: "str | ModelRef | ModelVersion") -> ModelVersion:
+    """The version that a reference means.
+
+    Champion, previous and staging are what the ledger says once it has brought a version to
+    production; an alias that lags behind is repaired in passing. A model without such an entry is
+    plain MLflow's, and its aliases are followed. One reading of the ledger.
+
+    Raises:
+        ModelNotFound: no such model, version or alias; names the nearest that exist.
+        LedgerError: the ledger is broken or deleted.
+        RegistryUnavailable: no answer in time.
+    """
+    wanted = parse(ref)
+    model = _model(client, wanted.name)
+    if model.lagging:
+        with contextlib.suppress(RegistryError):  # one who may only read still gets an answer
+            project(client, wanted.name)
+    version = wanted.version
+    if version is None:
+        version = _meant(client, model, wanted.alias or "champion")
+    return _version(client, model, version)
+
+
+def versions(client: "MlflowClient", name: str) -> tuple[ModelVersion, ...]:
+    """All versions of a model, oldest first.
+
+    Raises:
+        ModelNotFound: no such model; names the nearest.
+    """
+    model = _model(client, name)
+    return tuple(_record(found, model) for found in _search(client, name))
+
+
+def names(client: "MlflowClient") -> tuple[str, ...]:
+    """The names of all registered models, sorted."""
+    with answers("registered models"):
+        pages = _pages(lambda token: client.search_registered_models(page_token=token))
+        return tuple(sorted(str(item.name) for item in pages))
+
+
+def register(
+    client: "MlflowClient", name: str, *, model_uri: str, tags: Mapping[str, str]
+) -> ModelVersion:
+    """Make a version of a logged model, with its tags at once, and enter it in the ledger.
+
+    When the process is killed between the two, `heal` writes the entry later.
+
+    Args:
+        client: what `connect` gave.
+        name: the model; made when there is none.
+        model_uri: MLflow's address of the logged model (`models:/m-…`, `runs:/…`).
+        tags: of the version: digest, spec_run, compiled.
+
+    Raises:
+        RegistryError: MLflow refused; RegistryUnavailable: no answer in time.
+    """
+    import mlflow
+
+    with answers(name), quiet():
+        made = mlflow.register_model(model_uri, name, tags=dict(tags))
+    heal(client, name)
+    return find(client, ModelRef(name, int(made.version)))
+
+
+def heal(client: "MlflowClient", name: str) -> tuple[int, ...]:
+    """Enter the versions of ours that have no entry: their registration was interrupted.
+
+    Returns:
+        The versions that were entered.
+    """
+    entered = []
+    ours = [item for item in _search(client, name) if SPEC_RUN in item.tags]
+    if not ours or all(_born(Ledger(client, name).entries(), item) for item in ours):
+        return ()
+    for found in ours:
+        entry = draft(
+            kind="register",
+            version=int(found.version),
+            to=ORDER[0],
+            extra={"source": found.source, "digest": found.tags.get(DIGEST, "")},
+        )
+        written = Ledger(client, name).append(partial(_unless_born, found, entry))
+        if written is not None:
+            entered.append(int(found.version))
+    return tuple(entered)
+
+
+def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> None:
+    """Bring aliases and tags in line with the ledger.
+
+    Writes in this order, so that a process killed after any prefix leaves every reader with a
+    version that was or is decided upon, and the next one finishes it:
+
+    1. the ledger entry (before this function): aliases still show the state before it;
+    2. previous, taken from the outgoing champion: both name it, champion still serves;
+    3. champion: plain MLflow now sees the new version;
+    4. staging: until then it only names a version that has moved on;
+    5. the versions' tags `lifecycle.stage`;
+    6. `lifecycle.projected`, the number of the last entry: until then a reader does it all again.
+
+    Every step writes what differs only. When the ledger has grown meanwhile it begins again, so
+    that a slow writer does not leave an older state behind.
+
+    Raises:
+        RegistryError: MLflow refused a write.
+    """
+    while True:
+        model = _model(client, name, order=order)
+        last = model.entries[-1].seq if model.entries else 0
+        if not model.now.moved:
+            return
+        found = {int(item.version): item for item in _search(client, name)}
+        with answers(name):
+            for alias, version in model.expected.items():
+                present = model.aliases.get(alias)
+                if version is not None and version in found and present != version:
+                    client.set_registered_model_alias(name, alias, str(version))
+                elif version is None and present is not None and _ours(model, alias):
+                    client.delete_registered_model_alias(name, alias)
+            for number, stage in model.now.stages.items():
+                if number in found and found[number].tags.get(STAGE) != stage:
+                    client.set_model_version_tag(name, str(number), STAGE, stage)
+            if _number(model.tags.get(PROJECTED)) < last:
+                client.set_registered_model_tag(name, PROJECTED, str(last))
+        if len(Ledger(client, name).entries()) == last:
+            return
+
+
+def alias_warnings(client: "MlflowClient", name: str) -> tuple[str, ...]:
+    """What MLflow's aliases say that the ledger does not; empty when they agree.
+
+    Raises:
+        ModelNotFound: no such model.
+    """
+    return _warnings(_model(client, name))
+
+
+def survey(
+    client: "MlflowClient", name: str
+) -> tuple[tuple[ModelVersion, ...], tuple[Entry, ...], tuple[str, ...]]:
+    """Versions, ledger entries and warnings of one model, from one reading of each."""
+    model = _model(client, name)
+    found = tuple(_record(item, model) for item in _search(client, name))
+    return found, model.entries, _warnings(model)
+
+
+def _warnings(model: _Model) -> tuple[str, ...]:
+    if not model.entries:
+        return ()
+    if model.lagging:
+        return (f"the aliases lag behind entry {model.now.moved} of the ledger; {MENDED}",)
+    said = []
+    for alias, version in model.expected.items():
+        present = model.aliases.get(alias)
+        if present == version:
+            continue
+        if not _ours(model, alias):
+            said.append(
+                f"alias {alias} was set by hand to {model.name}/{present}: nothing was promoted"
+                " through the ledger yet"
+            )
+            continue
+        shown = f"was set by hand to {model.name}/{present}" if present else "was removed by hand"
+        meant = f"{model.name}/{version}" if version else "nothing"
+        said.append(
+            f"alias {alias} {shown}; the ledger says {meant}, and that is what we follow"
+            " (`lifecycle doctor --fix` restores it)"
+        )
+    return tuple(said)
+
+
+def _ours(model: _Model, alias: str) -> bool:
+    """Whether the ledger speaks for this alias: for the champion once something was promoted."""
+    return model.now.promoted if alias != STAGING else model.now.moved > 0
+
+
+def _model(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> _Model:
+    try:
+        with answers(name):
+            found = client.get_registered_model(name)
+            entries = Ledger(client, name).entries()
+    except ModelNotFound as error:
+        raise ModelNotFound(
+            f"there is no model {name!r}; {nearest(name, names(client))}",
+            where=name,
+            fix="lifecycle train, or register it with MLflow",
+        ) from error
+    aliases = {str(alias): int(version) for alias, version in found.aliases.items()}
+    return _Model(name, aliases, dict(found.tags), entries, standing(entries, order))
+
+
+def _meant(client: "MlflowClient", model: _Model, alias: str) -> int:
+    """The version an alias means: the ledger's where it speaks, else MLflow's."""
+    spoken = alias in model.expected and _ours(model, alias)
+    version = model.expected[alias] if spoken else model.aliases.get(alias)
+    if version is not None:
+        return version
+    if alias == "champion":
+        first = min((item.version for item in versions(client, model.name)), default=1)
+        raise ModelNotFound(
+            f"no version of {model.name!r} is in production",
+            where=f"{model.name}@champion",
+            fix=f"name a version, as in {model.name}/{first}, or promote one",
+        )
+    known = {key for key, value in model.expected.items() if value} | set(model.aliases)
+    raise ModelNotFound(
+        f"{model.name!r} has no alias {alias!r}; {nearest(alias, known)}",
+        where=f"{model.name}@{alias}",
+    )
+
+
+def _version(client: "MlflowClient", model: _Model, number: int) -> ModelVersion:
+    try:
+        with answers(f"{model.name}/{number}"):
+            found = client.get_model_version(model.name, str(number))
+    except ModelNotFound as error:
+        existing = [int(item.version) for item in _search(client, model.name)]
+        listed = ", ".join(str(item) for item in existing[-10:]) or "none"
+        fix = "name one of them"
+        if number == model.now.production:
+            fix = "it was deleted although it serves: lifecycle rollback, or promote another"
+        raise ModelNotFound(
+            f"{model.name!r} has no version {number}; existing: {listed}",
+            where=f"{model.name}/{number}",
+            fix=fix,
+        ) from error
+    return _record(found, model)
+
+
+def _record(found: Any, model: _Model) -> ModelVersion:
+    number = int(found.version)
+    theirs = dict(model.aliases)
+    for alias, version in model.expected.items():
+        if _ours(model, alias):
+            theirs.pop(alias, None)
+            if version is not None:
+                theirs[alias] = version
+    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return ModelVersion(
+        name=model.name,
+        version=number,
+        run_id=found.run_id or "",
+        source=found.source or "",
+        digest=found.tags.get(DIGEST, ""),
+        stage=model.now.stages.get(number, ORDER[0]),
+        aliases=tuple(sorted(alias for alias, version in theirs.items() if version == number)),
+        created=created.isoformat(timespec="milliseconds"),
+        tags=dict(found.tags),
+    )
+
+
+def _search(client: "MlflowClient", name: str) -> list[Any]:
+    """MLflow's versions of a model, oldest first; aliases are empty in these."""
+    quote = '"' if "'" in name else "'"
+    condition = f"name={quote}{name}{quote}"
+    with answers(name):
+        found = _pages(
+            lambda token: client.search_model_versions(
+                condition, max_results=PAGE, page_token=token
+            )
+        )
+        return sorted(found, key=lambda item: int(item.version))
+
+
+def _pages(ask: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _born(entries: Sequence[Entry], found: Any) -> bool:
+    """Whether the ledger knows this very version; a number may be given twice after a deletion."""
+    born = [
+        entry
+        for entry in entries
+        if entry.kind in ("register", "adopt") and entry.version == int(found.version)
+    ]
+    return bool(born) and born[-1].extra.get("source", found.source) == found.source
+
+
+def _unless_born(found: Any, entry: Entry, entries: Sequence[Entry]) -> Entry | None:
+    return None if _born(entries, found) else entry
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
