@@ -22,6 +22,7 @@ import os
 import struct
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -174,14 +175,11 @@ class Journal:
         frame = _FRAME.pack(len(payload), crc32(payload)) + payload
         try:
             written = os.write(self._file, frame)
-            if written != len(frame):
-                os.ftruncate(self._file, self.size)
-                # tell why: writing the rest fails with the reason
-                written = os.write(self._file, frame)
-                if written != len(frame):
-                    os.ftruncate(self._file, self.size)
-                    raise OSError("the disk took a part of a record only")
+            while written < len(frame):  # the rest goes in as well, or the reason comes out
+                written += os.write(self._file, frame[written:])
         except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, self.size)
             raise LogError(
                 f"the prediction log cannot be written: {error}", where=self.path, fix=_DISK
             ) from error

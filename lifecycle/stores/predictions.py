@@ -218,7 +218,7 @@ class PredictionWriter:
                 self._full.pop(0).close()
 
     def seal(self) -> None:
-        """Make Parquet of all that was appended so far, and of what dead processes left.
+        """Make Parquet of all that was appended so far, and of what nobody writes any more.
 
         Raises:
             LogError: it cannot be written; nothing is lost, the journals stay.
@@ -229,7 +229,7 @@ class PredictionWriter:
         PredictionLog(self.directory).seal()
 
     def close(self) -> None:
-        """Seal everything and end; safe to call twice.
+        """Seal everything (let it go when not `background`) and end; safe to call twice.
 
         Raises:
             LogError: it cannot be sealed; nothing is lost, the next writer will.
@@ -241,10 +241,10 @@ class PredictionWriter:
         if self._thread:
             self._thread.join()
         with self._lock:
-            last = self._journal
-            self._full.append(last)
+            self._full.append(self._journal)
         try:
-            self._seal_full()
+            if self._background:
+                self._seal_full()
         finally:
             for left in self._full:
                 left.close()
@@ -314,7 +314,8 @@ class PredictionLog:
         frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged)
         if not frames:
             return pl.DataFrame(schema={name: _EMPTY[name] for name in wanted})
-        together = sealed.unified(frames, wanted)
+        met = [frame for frame in frames if len(frame)] or frames
+        together = sealed.unified(met, wanted)
         return together.sort("time", maintain_order=True) if "time" in wanted else together
 
     def models(self) -> tuple[str, ...]:

@@ -1,0 +1,543 @@
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, date, datetime
+
+import numpy as np
+import polars as pl
+import pyarrow.dataset as ds
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifecycle.errors import DataError, LogError
+from lifecycle.stores import journal, sealed
+from lifecycle.stores.journal import COLUMNS, TIME
+from lifecycle.stores.predictions import PredictionLog, PredictionWriter, moment
+
+NOW = 1_775_044_800_000_000  # 2026-04-01T12:00
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+def writer(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=1e6, background=False) as made:
+        yield made
+
+
+def append(writer, prediction_id="id", **changes):
+    given = {
+        "time": NOW,
+        "features": {"age": np.array([41.0]), "plan": np.array(["pro"], object)},
+        "prediction": np.array([1]),
+        "score": np.array([0.75]),
+        "latency_ms": 0.5,
+    }
+    writer.append(
+        changes.pop("model", "churn"), changes.pop("version", 7), prediction_id, **given | changes
+    )
+
+
+def parquet(folder):
+    return sorted(folder.glob("model=*/date=*/*.parquet"))
+
+
+def test_a_row_comes_back_as_it_was_before_and_after_sealing(tmp_path, writer):
+    append(writer, arm="challenger", step=3, key="c1")
+    before = PredictionLog(tmp_path).read("churn")
+    assert not parquet(tmp_path)
+    writer.seal()
+    PredictionLog(tmp_path).seal()
+    assert len(parquet(tmp_path)) == 1
+    assert not PredictionLog(tmp_path)._unsealed("churn", skip_damaged=False)
+    after = PredictionLog(tmp_path).read("churn")
+    assert before.equals(after)
+    assert after.schema == before.schema
+    assert after.row(0, named=True) == {
+        "prediction_id": "id",
+        "time": datetime(2026, 4, 1, 12, tzinfo=UTC),
+        "model": "churn",
+        "version": 7,
+        "arm": "challenger",
+        "step": 3,
+        "key": "c1",
+        "latency_ms": 0.5,
+        "features": {"age": 41.0, "plan": "pro"},
+        "prediction": 1,
+        "score": 0.75,
+        "error": None,
+    }
+
+
+def test_the_files_have_the_promised_schema(tmp_path, writer):
+    append(writer)
+    writer.close()
+    PredictionLog(tmp_path).seal()
+    (path,) = parquet(tmp_path)
+    assert path.parent == tmp_path / "model=churn" / "date=2026-04-01"
+    assert pl.read_parquet_metadata(path)["lifecycle.schema"] == "1"
+    schema = pl.read_parquet_schema(path)
+    assert tuple(schema) == COLUMNS
+    assert schema["time"] == TIME
+    assert schema["features"] == pl.Struct({"age": pl.Float64, "plan": pl.String})
+    assert schema["score"] == pl.Float64
+
+
+@pytest.mark.parametrize(
+    ("prediction", "score", "kinds"),
+    [
+        (np.array([1, 0]), np.array([0.5, 0.2]), (pl.Int64, pl.Float64)),
+        (np.array([True, False]), np.array([0.5, 0.2]), (pl.Boolean, pl.Float64)),
+        (np.array(["yes", "no"]), np.array([0.5, 0.2]), (pl.String, pl.Float64)),
+        (np.array(["a", "b"], object), np.eye(3)[:2], (pl.String, pl.List(pl.Float64))),
+        (np.array([2, 1], np.int8), np.eye(3)[:2], (pl.Int64, pl.List(pl.Float64))),
+        (np.array([1.5, np.inf], np.float32), None, (pl.Float64, pl.Float64)),
+        (np.array([1.5, -2.0]), None, (pl.Float64, pl.Float64)),
+    ],
+)
+def test_answers_keep_their_type(tmp_path, writer, prediction, score, kinds):
+    append(
+        writer, features={"x": np.array([1.0, 2.0])}, prediction=prediction, score=score, key=None
+    )
+    rows = PredictionLog(tmp_path).read("churn")
+    assert (rows.schema["prediction"], rows.schema["score"]) == kinds
+    assert rows["prediction"].to_list() == prediction.tolist()
+    assert rows["score"].to_list() == ([None, None] if score is None else score.tolist())
+    assert rows["prediction_id"].to_list() == ["id.0", "id.1"]
+
+
+def test_each_kind_of_feature_comes_back(tmp_path, writer):
+    features = {
+        "double": np.array([1.5, np.nan]),
+        "float": np.array([1.5, np.nan], np.float32),
+        "long": np.array([2**60, -1]),
+        "integer": np.array([3, 4], np.int32),
+        "flag": np.array([True, False]),
+        "gap": np.array([True, None], object),
+        "text": np.array(["é", None], object),
+        "when": np.array(["2026-01-01", "NaT"], "M8[us]"),
+        "bytes": np.array(["ab", "c"]),
+    }
+    append(writer, features=features, prediction=np.array([1, 0]), score=None)
+    found = PredictionLog(tmp_path).read("churn")["features"].struct.unnest()
+    assert found.to_dict(as_series=False) == {
+        "double": [1.5, None],
+        "float": [1.5, None],
+        "long": [2**60, -1],
+        "integer": [3, 4],
+        "flag": [True, False],
+        "gap": [True, None],
+        "text": ["é", None],
+        "when": [datetime(2026, 1, 1), None],  # noqa: DTZ001 - a feature's own clock
+        "bytes": ["ab", "c"],
+    }
+
+
+def test_a_column_of_nothing_keeps_its_declared_type(tmp_path, writer):
+    features = {"gap": np.array([None], object), "text": np.array([None], object)}
+    append(writer, features=features, types={"gap": "boolean", "text": "string"})
+    assert PredictionLog(tmp_path).read("churn").schema["features"] == pl.Struct(
+        {"gap": pl.Boolean, "text": pl.String}
+    )
+
+
+def test_times_and_keys_of_rows_are_their_own(tmp_path, writer):
+    times = np.array(["2026-04-01T10:00", "2026-04-02T10:00", "NaT"], "M8[us]")
+    append(
+        writer,
+        time=times,
+        key=["a", None, "b"],
+        features={"x": np.zeros(3)},
+        prediction=np.array([1, 2, 3]),
+        score=None,
+    )
+    append(writer, "other")
+    writer.close()
+    PredictionLog(tmp_path).seal()
+    rows = PredictionLog(tmp_path).read("churn")
+    assert rows["prediction_id"].to_list() == ["id.0", "other", "id.1", "id.2"]
+    assert rows["key"].to_list() == ["a", None, None, "b"]
+    today = datetime.now(UTC).date()
+    assert rows["time"].dt.date().to_list() == [*[date(2026, 4, 1)] * 2, date(2026, 4, 2), today]
+    days = {path.parent.name for path in parquet(tmp_path)}
+    assert days == {"date=2026-04-01", "date=2026-04-02", f"date={today}"}
+
+
+def test_failed_requests_stand_among_the_answered_ones(tmp_path, writer):
+    append(writer, "first", prediction=None, score=None, features={}, error="no columns")
+    append(writer, "second", time=NOW + 1)
+    append(writer, "third", time=NOW + 2, prediction=None, score=None, error="it broke")
+    append(writer, "fourth", time=NOW + 3, prediction=None, score=None, features={}, error="x")
+    append(writer, "fifth", time=NOW + 4)
+    rows = PredictionLog(tmp_path).read("churn")
+    assert rows["prediction"].to_list() == [None, 1, None, None, 1]
+    assert rows["score"].to_list() == [None, 0.75, None, None, 0.75]
+    assert rows["error"].to_list() == ["no columns", None, "it broke", "x", None]
+    known = {"age": 41.0, "plan": "pro"}
+    assert rows["features"].to_list() == [None, known, known, None, known]
+    writer.close()
+    PredictionLog(tmp_path).seal()
+    assert PredictionLog(tmp_path).read("churn").equals(rows)
+
+
+def test_versions_with_other_columns_are_read_together(tmp_path, writer):
+    append(writer, "old", version=1, features={"age": np.array([41]), "plan": np.array([1])})
+    new = {"age": np.array([0.5]), "region": np.array(["x"], object), "plan": np.array(["p"])}
+    append(writer, "new", version=2, features=new, prediction=np.array(["yes"]), time=NOW + 1)
+    several = np.array([[0.1, 0.2, 0.7]])
+    append(writer, "more", version=3, features=new, score=several, time=NOW + 2)
+    log = PredictionLog(tmp_path)
+    for _ in range(2):
+        rows = log.read("churn")
+        assert rows["features"].to_list() == [
+            {"age": 41.0, "plan": "1", "region": None},
+            {"age": 0.5, "plan": "p", "region": "x"},
+            {"age": 0.5, "plan": "p", "region": "x"},
+        ]
+        assert rows["prediction"].to_list() == ["1", "yes", "1"]
+        assert rows["score"].to_list() == [[0.75], [0.75], [0.1, 0.2, 0.7]]
+        assert log.read("churn", version=1)["prediction"].to_list() == [1]
+        writer.seal()
+        log.seal()
+
+
+def test_models_with_odd_names_have_folders_of_their_own(tmp_path, writer):
+    names = ["a/b", "..", "ü x", "100%", "model=x", "a b?#&"]
+    for name in names:
+        append(writer, name, model=name)
+    writer.close()
+    log = PredictionLog(tmp_path)
+    log.seal()
+    assert len(parquet(tmp_path)) == len(names)
+    assert log.models() == tuple(sorted(names))
+    for name in names:
+        assert log.read(name)["prediction_id"].to_list() == [name]
+
+
+def test_a_window_is_inclusive_at_its_start_only(tmp_path, writer):
+    for day in range(4):
+        append(writer, str(day), time=NOW + day * DAY, version=day % 2)
+    log = PredictionLog(tmp_path)
+
+    def ids(**window):
+        return log.read("churn", **window)["prediction_id"].to_list()
+
+    for _ in range(2):
+        assert ids(since="2026-04-02") == ["1", "2", "3"]
+        assert ids(since="2026-04-02T12:00", until="2026-04-04T12:00") == ["1", "2"]
+        assert ids(since="2026-04-02T14:00+02:00", until=date(2026, 4, 3)) == ["1"]
+        assert ids(until=datetime(2026, 4, 2, tzinfo=UTC)) == ["0"]
+        assert ids(version=1) == ["1", "3"]
+        assert ids(since="2027-01-01") == []
+        writer.seal()
+        log.seal()
+
+
+def test_columns_are_chosen_and_known(tmp_path, writer):
+    append(writer)
+    assert PredictionLog(tmp_path).read("churn", columns=["score"]).to_dicts() == [{"score": 0.75}]
+    with pytest.raises(DataError, match="no column 'age'"):
+        PredictionLog(tmp_path).read("churn", columns=["age"])
+    with pytest.raises(DataError, match="since is 'yesterday'"):
+        PredictionLog(tmp_path).read("churn", since="yesterday")
+    assert moment(date(2026, 4, 1)) == datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path):
+    rows = PredictionLog(tmp_path / "none").read("churn")
+    assert tuple(rows.columns) == COLUMNS
+    assert len(rows) == 0
+    assert PredictionLog(tmp_path / "none").seal() == 0
+    assert PredictionLog(tmp_path / "none").damaged() == ()
+    assert not (tmp_path / "none").exists()
+
+
+def test_other_tools_read_the_partitions(tmp_path, writer):
+    for day in range(3):
+        append(writer, str(day), time=NOW + day * DAY)
+    writer.close()
+    PredictionLog(tmp_path).seal()
+    rows = pl.scan_parquet(f"{tmp_path}/model=*/date=*/*.parquet", hive_partitioning=True)
+    one = rows.filter(pl.col("date") == date(2026, 4, 2)).collect()
+    assert one["prediction_id"].to_list() == ["1"]
+    assert one["model"].to_list() == ["churn"]
+    table = ds.dataset(tmp_path / "model=churn", partitioning="hive").to_table()
+    assert sorted(table["prediction_id"].to_pylist()) == ["0", "1", "2"]
+
+
+def test_a_torn_tail_is_ignored_at_every_length(tmp_path, writer):
+    append(writer, "whole")
+    (path,) = (tmp_path / "journal").glob("*.journal")
+    whole = path.stat().st_size
+    append(writer, "torn")
+    content = path.read_bytes()
+    for length in range(whole, len(content)):
+        path.write_bytes(content[:length])
+        assert PredictionLog(tmp_path).read("churn")["prediction_id"].to_list() == ["whole"]
+
+
+def test_a_damaged_journal_is_named_and_can_be_skipped(tmp_path, writer):
+    append(writer, "whole")
+    (path,) = (tmp_path / "journal").glob("*.journal")
+    size = path.stat().st_size
+    append(writer, "broken")
+    content = bytearray(path.read_bytes())
+    content[size + 30] ^= 255
+    path.write_bytes(content)
+    log = PredictionLog(tmp_path)
+    with pytest.raises(LogError, match=path.name):
+        log.read("churn")
+    with pytest.warns(UserWarning, match="read up to the damage"):
+        assert log.read("churn", skip_damaged=True)["prediction_id"].to_list() == ["whole"]
+    assert path.name in log.damaged()[0]
+    writer.close()
+    with pytest.raises(LogError, match=path.name):
+        log.seal()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("damage", ["footer", "pages", "empty", "foreign", "future"])
+def test_a_damaged_file_is_named_and_can_be_skipped(tmp_path, writer, damage):
+    append(writer, "good", version=1)
+    append(writer, "bad", version=2)
+    writer.close()
+    log = PredictionLog(tmp_path)
+    log.seal()
+    path = parquet(tmp_path)[-1]
+    content = bytearray(path.read_bytes())
+    if damage == "footer":
+        path.write_bytes(content[:-10])
+    elif damage == "pages":
+        path.write_bytes(content[:4] + bytes(200) + content[204:])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "foreign":
+        pl.DataFrame({"a": [1]}).write_parquet(path)
+    else:
+        pl.read_parquet(path).write_parquet(path, metadata={"lifecycle.schema": "2"})
+    with pytest.raises(LogError, match=path.name):
+        log.read("churn")
+    with pytest.warns(UserWarning, match=path.name):
+        assert log.read("churn", skip_damaged=True)["prediction_id"].to_list() == ["good"]
+
+
+def test_a_crash_between_the_steps_of_sealing_doubles_nothing(tmp_path, writer):
+    for day in range(3):
+        append(writer, str(day), time=NOW + day * DAY)
+    writer.close()
+    (path,) = (tmp_path / "journal").glob("*.journal")
+    content = path.read_bytes()
+    log = PredictionLog(tmp_path)
+    whole = log.read("churn")
+    log.seal()
+    path.write_bytes(content)  # all Parquet written, the journal not removed
+    assert log.read("churn").equals(whole)
+    parquet(tmp_path)[1].unlink()  # one day not written yet
+    assert log.read("churn").equals(whole)
+    assert log.seal() == 1
+    assert len(parquet(tmp_path)) == 3
+    assert log.read("churn").equals(whole)
+    assert not list((tmp_path / "journal").iterdir())
+
+
+def test_a_living_journal_is_read_but_not_sealed_by_others(tmp_path, writer):
+    append(writer)
+    assert PredictionLog(tmp_path).seal() == 0
+    assert len(PredictionLog(tmp_path).read("churn")) == 1
+    with PredictionWriter(tmp_path, seal_seconds=1e6) as other:
+        append(other, "other")
+        assert len(PredictionLog(tmp_path).read("churn")) == 2
+    assert len(parquet(tmp_path)) == 1
+
+
+def test_sealing_happens_by_itself(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=0.1) as writer:
+        append(writer)
+        _wait(lambda: parquet(tmp_path))
+    with PredictionWriter(tmp_path / "b", seal_seconds=1e6, seal_bytes=1000) as writer:
+        for index in range(20):
+            append(writer, str(index))
+        _wait(lambda: parquet(tmp_path / "b"))
+        assert len(PredictionLog(tmp_path / "b").read("churn")) == 20
+    assert not list((tmp_path / "b" / "journal").iterdir())
+    writer.close()
+
+
+def _wait(happened):
+    event = threading.Event()
+    for _ in range(200):
+        if happened():
+            return
+        event.wait(0.02)
+    raise AssertionError("it did not happen")
+
+
+def test_readers_lose_and_double_nothing_while_threads_write_and_seal(tmp_path):
+    writer = PredictionWriter(tmp_path, seal_seconds=0.02, seal_bytes=3000)
+    acknowledged, stop = [], threading.Event()
+
+    def work(name):
+        for index in range(150):
+            append(writer, f"{name}-{index}", time=NOW + (index % 2) * DAY)
+            acknowledged.append(f"{name}-{index}")
+        stop.set()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(3)]
+    for thread in threads:
+        thread.start()
+    while not stop.is_set():
+        before = set(acknowledged)
+        found = PredictionLog(tmp_path).read("churn")["prediction_id"].to_list()
+        assert len(found) == len(set(found))
+        assert before <= set(found)
+    for thread in threads:
+        thread.join()
+    writer.close()
+    assert sorted(PredictionLog(tmp_path).read("churn")["prediction_id"]) == sorted(acknowledged)
+
+
+def test_a_forked_child_writes_a_journal_of_its_own(tmp_path, writer):
+    append(writer, "parent")
+    code = os.fork()
+    if code == 0:
+        append(writer, "child")
+        writer.close()
+        os._exit(0)
+    os.waitpid(code, 0)
+    append(writer, "again")
+    rows = PredictionLog(tmp_path).read("churn")
+    assert sorted(rows["prediction_id"]) == ["again", "child", "parent"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 4),
+            st.integers(1, 2),
+            st.integers(-3, 3),
+            st.none() | st.text(max_size=5),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_is_appended_is_read_once(tmp_path_factory, requests):
+    folder = tmp_path_factory.mktemp("log")
+    log = PredictionLog(folder)
+    expected = {}
+    with PredictionWriter(folder, seal_seconds=1e6, background=False) as writer:
+        for number, (rows, version, day, key) in enumerate(requests):
+            values = np.arange(rows) + number * 10.0
+            append(
+                writer,
+                f"r{number}",
+                version=version,
+                time=NOW + day * DAY,
+                key=key,
+                features={"x": values},
+                prediction=values,
+                score=None,
+            )
+            for row in range(rows):
+                name = f"r{number}" if rows == 1 else f"r{number}.{row}"
+                expected[name] = (version, key, values[row])
+        for step in range(2):
+            found = log.read("churn")
+            rows = zip(*(found[name] for name in ("prediction_id", "version", "key")), strict=True)
+            answers = zip(found["prediction"], found["features"], strict=True)
+            assert len(found) == len(expected)
+            for (name, *rest), (prediction, features) in zip(rows, answers, strict=True):
+                assert (*rest, prediction) == expected[name]
+                assert features == {"x": prediction}
+            assert found["time"].is_sorted()
+            if step == 0:
+                writer.seal()
+                log.seal()
+
+
+def test_write_stores_sealed_rows_and_replaces_by_name(tmp_path, writer):
+    append(writer)
+    rows = PredictionLog(tmp_path).read("churn")
+    log = PredictionLog(tmp_path / "direct")
+    log.write("churn", rows, name="chunk-0")
+    log.write("churn", rows, name="chunk-0")
+    log.write("churn", rows)
+    assert len(parquet(tmp_path / "direct")) == 2
+    assert log.read("churn").equals(pl.concat([rows, rows]))
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LogError, match="cannot be written"):
+        PredictionWriter(tmp_path / "file")
+    with pytest.raises(LogError, match="cannot be written"):
+        sealed.write_whole(pl.DataFrame({"a": [1]}), tmp_path / "file" / "a.parquet")
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+from lifecycle.errors import LogError
+from lifecycle.stores.predictions import PredictionLog, PredictionWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = sys.argv[1]
+writer = PredictionWriter(folder, seal_seconds=1e6, background=False)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+values = np.random.default_rng(0).random(8)
+count = 0
+try:
+    for _ in range(1000):
+        writer.append("churn", 1, f"id{count}", time=1775044800000000, prediction=values,
+                      features={"x": values, "y": values * 7})
+        count += 1
+except LogError as error:
+    print(count, len(PredictionLog(folder).read("churn")))
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
+writer.close()
+try:
+    PredictionLog(folder).seal()
+except LogError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_loses_nothing_and_leaves_no_half_file(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    counts, while_writing, while_sealing = done.stdout.splitlines()
+    written, read = map(int, counts.split())
+    assert written > 10
+    assert read == 8 * written
+    assert "File too large" in while_writing
+    assert "Next: free space" in while_writing
+    assert "Next: free space" in while_sealing
+    assert not [path for path in tmp_path.rglob("*") if "parquet" in path.name]
+    log = PredictionLog(tmp_path)
+    assert log.seal() == 1
+    assert len(log.read("churn")) == read
+
+
+def test_trouble_in_the_background_is_shown_and_mended(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=0.05) as writer:
+        (tmp_path / "model=churn").write_text("in the way")
+        append(writer)
+        _wait(lambda: writer.trouble)
+        assert "model=churn" in writer.trouble
+        (tmp_path / "model=churn").unlink()
+        _wait(lambda: parquet(tmp_path))
+        _wait(lambda: not writer.trouble)
+    assert len(PredictionLog(tmp_path).read("churn")) == 1
+
+
+def test_a_journal_of_a_living_process_cannot_be_adopted(tmp_path):
+    mine = journal.Journal(tmp_path)
+    assert journal.adopt(mine.path) is None
+    mine.close()
+    descriptor = journal.adopt(mine.path)
+    assert descriptor is not None
+    assert journal.adopt(mine.path) is None
+    os.close(descriptor)
+    assert journal.adopt(tmp_path / "gone.journal") is None
