@@ -44,7 +44,7 @@ test-lowest: $(LOWEST)/.installed  ## a fast part of the tests with the lowest v
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) -m "not slow" -W default tests/unit tests/conformance $(ARGS)
 
 docs: $(VENV)/.installed-test  ## write the pages that are made from the code
-	$(BIN)/python docs/build_configuration.py
+	$(BIN)/python docs/build_pages.py
 
 constraints:  ## resolve the newest versions that fit and write constraints.txt
 	rm -rf build/resolve

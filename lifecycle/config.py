@@ -49,7 +49,7 @@ class TrainConfig:
     cost_false_positive: float = 0.0  # both above 0: the threshold minimises expected cost
     cost_false_negative: float = 0.0  # what a missed positive costs, in the same unit
     positive: str = ""  # the positive class; empty: the last in sorted order
-    register: bool = True
+    register: bool = True  # the best candidate, after `lifecycle train`
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,17 @@
-"""Write docs/configuration.md from lifecycle/config.py: keys, types, defaults, comments.
+"""Write the pages that the code knows best: docs/configuration.md and docs/errors.md.
 
-`make docs` runs it; a test fails when the page is stale.
+Settings come from the fields and comments of lifecycle/config.py, errors from the classes and
+docstrings of lifecycle/errors.py. `make docs` runs it; a test fails when a page is stale.
 """
 
 import ast
 import io
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "lifecycle" / "config.py"
-PAGE = ROOT / "docs" / "configuration.md"
-HEAD = """\
+CONFIGURATION = """\
 # Configuration
 
 <!-- written by `make docs` from lifecycle/config.py; edit the comments there -->
@@ -29,14 +28,40 @@ list is written with commas in the environment. An unknown key or a value that d
 error that names the file, the key and the nearest that exists.
 """
 
+ERRORS = """\
+# Errors
 
-def page() -> str:
-    """The whole page."""
-    text = SOURCE.read_text(encoding="utf-8")
+<!-- written by `make docs` from lifecycle/errors.py; edit the docstrings there -->
+
+Every error is a `LifecycleError` and says what was wrong, where, and the next step. On the command
+line it is one line on standard error, or `{"error": {…}}` on standard output with `--json`. The
+exit code is 1, for `GateRefused` 2, or 3 when the gates had not enough evidence.
+
+| error | also a | means |
+|---|---|---|
+"""
+
+
+def errors() -> str:
+    """The page of errors: a row a class."""
+    tree = ast.parse((ROOT / "lifecycle" / "errors.py").read_text(encoding="utf-8"))
+    rows = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name != "LifecycleError":
+            bases = [ast.unparse(base) for base in node.bases]
+            also = ", ".join(f"`{base}`" for base in bases if base != "LifecycleError")
+            means = (ast.get_docstring(node) or "").partition("\n")[0]
+            rows.append(f"| `{node.name}` | {also} | {means} |")
+    return ERRORS + "\n".join(rows) + "\n"
+
+
+def configuration() -> str:
+    """The page of settings: a table a section."""
+    text = (ROOT / "lifecycle" / "config.py").read_text(encoding="utf-8")
     comments = dict(_comments(text))
     classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
     top = classes.pop("Config")
-    parts = [HEAD, "## At the top\n", _table(top, comments)]
+    parts = [CONFIGURATION, "## At the top\n", _table(top, comments)]
     for node in classes.values():
         title, _, rest = (ast.get_docstring(node) or "").partition("`: ")
         about = rest[:1].upper() + rest[1:]
@@ -92,5 +117,8 @@ def _comments(text: str) -> Iterator[tuple[int, str]]:
             yield token.start[0] + alone, token.string.lstrip("# ").replace("|", "\\|")
 
 
+PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration, "errors.md": errors}
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for name, text in PAGES.items():
+        (ROOT / "docs" / name).write_text(text(), encoding="utf-8")
