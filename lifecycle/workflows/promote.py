@@ -1,0 +1,191 @@
+"""Move a version to a stage: checked against the order and the gates, decided in the ledger.
+
+>>> from lifecycle.config import Config
+>>> promote(Config(name="churn"), "churn/3", to="production")  # doctest: +SKIP
+ModelVersion(name='churn', version=3, ..., stage='production', aliases=('champion',), ...)
+
+One ledger entry brings a version to production and says which one it replaces; aliases and tags
+follow it (`stores.registry.project`). A process that is killed in between leaves the decision made
+or not made; running it again finishes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lifecycle.config import Config
+from lifecycle.errors import GateRefused, LifecycleError, ModelNotFound, TransitionRefused
+from lifecycle.records import Entry, GateReport, GateResult, ModelRef, ModelVersion, Outcome
+from lifecycle.stages import MOVES, PRODUCTION, check_move, check_order, gated, standing
+from lifecycle.stores import artifacts, registry
+from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.tracking import connect
+
+RACES = 5  # how often the champion may move while the gates run
+
+
+def promote(
+    config: Config,
+    ref: str | ModelRef | ModelVersion,
+    *,
+    to: str,
+    force: bool = False,
+    reason: str = "",
+) -> ModelVersion:
+    """Bring a version to a stage; nothing happens when it is there already.
+
+    On the way to production the newest gate report of the version must be a pass; when there is
+    none, or the champion has changed since, the gates run now.
+
+    Args:
+        config: tracking, stages and gates.
+        ref: the version.
+        to: one of `[stages] order`.
+        force: skip gates and stages between; recorded as such.
+        reason: goes into the ledger; needed with `force`.
+
+    Raises:
+        TransitionRefused: the stage is unknown or may not follow; names those that may.
+        GateRefused: the gates did not pass; `.report` has every check.
+        ModelNotFound: no such version.
+        RegistryUnavailable: no answer in time.
+    """
+    order = config.stages.order
+    check_order(order)
+    if force and not reason.strip():
+        raise TransitionRefused(
+            "a forced move needs a reason", where=ref, fix="say why: reason=… or --reason"
+        )
+    client = connect(config)
+    version = registry.find(client, ref)
+    registry.heal(client, version.name)
+    ledger = Ledger(client, version.name)
+    needs_gates = gated(to, order) and not force if to in order else False
+    for _ in range(RACES):
+        entries = ledger.entries()
+        now = standing(entries, order)
+        source = now.stages.get(version.version, order[0])
+        if source == to:
+            break
+        check_move(source, to, order, force, where=version.ref)
+        passed = _passed(config, client, version, entries) if needs_gates else None
+        before = now.production if now.promoted else _champion(client, version.name)
+        decide = partial(
+            _decide, version=version, to=to, order=order, force=force, reason=reason, gate=passed,
+            before=before,
+        )  # fmt: skip
+        written = ledger.append(decide)
+        if written is not None:
+            break
+    else:
+        raise TransitionRefused(
+            "the champion changed each time the gates had passed",
+            where=version.ref,
+            fix="see `lifecycle history` for who else promotes, then run it again",
+        )
+    registry.project(client, version.name, order=order)
+    return registry.find(client, version)
+
+
+def _decide(
+    entries: Sequence[Entry],
+    *,
+    version: ModelVersion,
+    to: str,
+    order: Sequence[str],
+    force: bool,
+    reason: str,
+    gate: Entry | None,
+    before: int | None,
+) -> Entry | None:
+    """The entry for this move upon what the ledger says now; None: look at it again."""
+    now = standing(entries, order)
+    source = now.stages.get(version.version, order[0])
+    if source == to or (gate is not None and _fresh_gate(entries, version.version) != gate):
+        return None
+    check_move(source, to, order, force, where=version.ref)
+    extra: dict[str, Any] = {"source": version.source}
+    if force:
+        extra["forced"] = True
+    if gate is not None:
+        extra["gate"] = gate.seq
+    if to == PRODUCTION:
+        extra |= {"replaced": now.production if now.promoted else before, "replaced_to": order[-1]}
+    return draft(
+        kind="stage",
+        version=version.version,
+        source=source,
+        to=to,
+        reason=reason,
+        evidence_digest=gate.evidence_digest if gate else "",
+        evidence_link=gate.evidence_link if gate else "",
+        extra=extra,
+    )
+
+
+def _fresh_gate(entries: Sequence[Entry], version: int) -> Entry | None:
+    """The newest gate entry of a version, unless the champion has changed since."""
+    for entry in reversed(entries):
+        if entry.kind in MOVES and entry.to == PRODUCTION:
+            return None
+        if entry.kind == "register" and entry.version == version:
+            return None
+        if entry.kind == "gate" and entry.version == version:
+            return entry
+    return None
+
+
+def _passed(config: Config, client: Any, version: ModelVersion, entries: Sequence[Entry]) -> Entry:
+    """The gate entry that allows the move; runs the gates when there is none that still counts."""
+    entry = _fresh_gate(entries, version.version)
+    report = None
+    if entry is None:
+        from lifecycle.workflows.gate import gate
+
+        report = gate(config, version)
+        entry = _fresh_gate(Ledger(client, version.name).entries(), version.version)
+    if entry is not None and entry.extra.get("outcome") == Outcome.PASS:
+        return entry
+    shown = report or read_report(client, version, entry)
+    failed = [item.gate for item in shown.results if item.outcome is not Outcome.PASS]
+    raise GateRefused(
+        f"the gates do not allow it: {', '.join(failed) or shown.outcome}",
+        report=shown,
+        where=version.ref,
+        fix="see each check's reason; train a better version, or force it with a reason",
+    )
+
+
+def read_report(client: Any, version: ModelVersion, entry: Entry | None) -> GateReport:
+    """A gate report as the ledger's entry recorded it, read back from its evidence."""
+    outcome = Outcome(entry.extra["outcome"]) if entry else Outcome.UNSURE
+    try:
+        if entry is None or not entry.evidence_link:
+            raise ModelNotFound("the gate report was not kept")
+        tree = artifacts.read_evidence(client, entry.evidence_link, entry.evidence_digest)
+        return report_of(tree)
+    except (LifecycleError, KeyError, TypeError, ValueError) as error:
+        lost = GateResult("evidence", outcome, f"the report cannot be read: {error}")
+        return GateReport(version.name, version.version, (lost,))
+
+
+def report_of(tree: Mapping[str, Any]) -> GateReport:
+    """A gate report from its `to_dict()`.
+
+    >>> report = GateReport("churn", 3, (GateResult("floor", Outcome.PASS, "0.8"),))
+    >>> report_of(report.to_dict()) == report
+    True
+    """
+    results = tuple(
+        GateResult(**{**item, "outcome": Outcome(item["outcome"])}) for item in tree["results"]
+    )
+    kept = {key: tree[key] for key in ("name", "version", "champion", "created", "digest")}
+    return GateReport(results=results, **kept)
+
+
+def _champion(client: Any, name: str) -> int | None:
+    """What plain MLflow calls the champion, before anything was promoted through the ledger."""
+    try:
+        return registry.find(client, ModelRef(name, alias="champion")).version
+    except ModelNotFound:
+        return None
