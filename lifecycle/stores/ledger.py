@@ -156,10 +156,10 @@ class Ledger:
             seen.add(run_id)
             found = self._texts(self._run(run_id), first=len(texts) + 1)
             texts += found
-            following = loads(texts[-1]).extra.get("run") if texts else None
-            if not following or loads(texts[-1]).kind != "continue":
+            last = loads(found[-1]) if found else None
+            if last is None or last.kind != "continue":
                 return verify(texts, where=self.experiment), run_id, len(found)
-            run_id = str(following)
+            run_id = str(last.extra.get("run", ""))
 
     def _run(self, run_id: str) -> "Run":
         try:
