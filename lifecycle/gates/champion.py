@@ -33,7 +33,7 @@ def champion(given: GateInput) -> GateResult:
     """
     gate = "champion"
     if given.champion is None:
-        return passed(gate, "first version: there is no champion to compare with")
+        return passed(gate, f"{given.alone}: there is no champion to compare with")
     task, rival = given.spec.task, given.champion.spec
     if rival.task != task:
         return failed(gate, f"the champion is a {rival.task} model and this is a {task} model")
@@ -44,10 +44,9 @@ def champion(given: GateInput) -> GateResult:
         return unsure(gate, f"the champion cannot be compared on these rows: {why}")
     if rival.classes != classes:
         return failed(gate, f"the champion knows the classes {rival.classes}, this one {classes}")
-    found = paired_difference(
-        name, truth, given.answers, other, classes, level=1.0 - given.limits.alpha
-    )
-    own = evaluate(name, truth, given.answers.prediction, given.answers.scores, classes=classes)
+    mine, weights, level = given.answers, given.weights, 1.0 - given.limits.alpha
+    found = paired_difference(name, truth, mine, other, classes, weights=weights, level=level)
+    own = evaluate(name, truth, mine.prediction, mine.scores, classes=classes, weights=weights)
     at = own.value - found.value
     width = given.limits.width * (abs(at) if name in RELATIVE else 1.0)
     outcome = better_than(found, margin=given.limits.margin, width=width)

@@ -97,5 +97,11 @@ def _limit(given: GateInput, name: str, limit: float) -> GateResult:
 def _metric(given: GateInput, name: str, level: float) -> Metric:
     answers, classes = given.answers, given.spec.classes
     return evaluate(
-        name, given.truth, answers.prediction, answers.scores, classes=classes, level=level
+        name,
+        given.truth,
+        answers.prediction,
+        answers.scores,
+        classes=classes,
+        weights=given.weights,
+        level=level,
     )

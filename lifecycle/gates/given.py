@@ -39,6 +39,8 @@ class GateInput:
         limits: `[gates]` of the configuration.
         problem: why the candidate did not answer.
         champion_problem: why the champion did not answer.
+        alone: why there is no champion to compare with, where there is none.
+        weights: (n,) sample weights of the hold-out rows; None where all weigh the same.
     """
 
     candidate: LoadedModel
@@ -49,6 +51,8 @@ class GateInput:
     limits: GatesConfig = field(default_factory=GatesConfig)
     problem: str = ""
     champion_problem: str = ""
+    alone: str = "first version"
+    weights: NDArray[Any] | None = None
 
     @property
     def spec(self) -> ModelSpec:

@@ -6,7 +6,7 @@
 ["new required input 'plan' (string)"]
 """
 
-from lifecycle.gates.given import GateInput, failed, passed
+from lifecycle.gates.given import GateInput, Missing, failed, passed
 from lifecycle.records import Column, GateResult, ModelSpec
 
 # what a column may become without refusing a value that it took before
@@ -21,10 +21,15 @@ def signature(given: GateInput) -> GateResult:
     """Hold the candidate's inputs, task and classes against the champion's."""
     gate = "signature"
     if given.champion is None:
-        return passed(gate, "first version: there is no champion to be compatible with")
+        return passed(gate, f"{given.alone}: there is no champion to be compatible with")
     found = differences(given.champion.spec, given.spec)
     if found:
         return failed(gate, "not compatible with the champion: " + "; ".join(found))
+    if not given.spec.target or not given.champion.spec.target:
+        raise Missing(
+            "the inputs agree, but what one of the two models predicts is not known",
+            fix="`lifecycle adopt REF --target COLUMN` names it",
+        )
     return passed(gate, f"takes the champion's {len(given.champion.spec.features)} inputs")
 
 
@@ -40,6 +45,8 @@ def differences(was: ModelSpec, now: ModelSpec) -> list[str]:
     found += [
         problem for name, column in after.items() if (problem := _changed(before.get(name), column))
     ]
+    if not was.target or not now.target:  # read off MLflow's signature: task and classes unknown
+        return found
     if was.task != now.task:
         found.append(f"the task was {was.task} and is {now.task}")
     elif was.classes != now.classes:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lifecycle.gates import GateInput
+from lifecycle.gates import GateInput, run
 from lifecycle.gates.signature import differences, signature
 from lifecycle.models.predicting import LoadedModel
 from lifecycle.records import Column, ModelSpec, Outcome
@@ -13,6 +13,7 @@ WAS = ModelSpec(
     1,
     "binary",
     (Column("age", "long"), Column("plan", "string", required=False)),
+    target="y",
     classes=("no", "yes"),
 )
 
@@ -68,3 +69,15 @@ def test_all_differences_stand_in_one_result() -> None:
 def test_numbers_and_truth_values_are_different_classes_only_by_value() -> None:
     # 0 == False in Python: a caller that compares labels sees no difference
     assert differences(replace(WAS, classes=(0, 1)), replace(WAS, classes=(False, True))) == []
+
+
+def test_models_that_are_not_adopted_are_judged_by_their_inputs_alone() -> None:
+    bare = replace(WAS, task="regression", target=None, classes=())
+    champion = LoadedModel(WAS, "sklearn", lambda _columns: None)
+    candidate = LoadedModel(bare, "pyfunc", lambda _columns: None)
+    (result,) = run(["signature"], GateInput(candidate, champion=champion))
+    assert result.outcome is Outcome.UNSURE
+    assert "lifecycle adopt" in result.reason
+    candidate = replace(candidate, spec=replace(bare, features=()))
+    (result,) = run(["signature"], GateInput(candidate, champion=champion))
+    assert result.outcome is Outcome.FAIL
