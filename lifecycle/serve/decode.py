@@ -98,7 +98,12 @@ class Decoder:
         self._block = {column.dtype for column in spec.features} == {"double"}
         # such a character in a name would upset the count that looks for duplicate keys
         self._countable = not any(set(name) & set(':\\"') for name in self._all)
-        row, inputs = self._struct("Row", _cell), self._struct("Inputs", _cell_or_list)
+        # a struct's field cannot have every name that a column may have
+        self._odd = any(
+            min(name, default=" ") < " " or set(name) & set('\\"') for name in self._all
+        )
+        row = dict[str, Any] if self._odd else self._struct("Row", _cell)
+        inputs = dict[str, Any] if self._odd else self._struct("Inputs", _cell_or_list)
         self._records: Any = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
         self._inputs: Any = msgspec.json.Decoder(inputs)
         self._rows = lru_cache(maxsize=_ORDERS)(self._row_decoder)
@@ -160,6 +165,8 @@ class Decoder:
         return self.build(self.names, values)
 
     def _from_records(self, body: bytes, records: list[Any]) -> Rows:
+        if self._odd:
+            return self._from_objects(body, records)
         values = list(zip(*map(msgspec.structs.astuple, records), strict=True))
         absent = 0
         if values:
@@ -182,17 +189,33 @@ class Decoder:
         self._check_keys(body, 3 + bool(index) + index.count(b":"), values)
         return self.build(names, values)
 
+    def _from_objects(self, body: bytes, records: list[dict[str, Any]]) -> Rows:
+        """Records of a model whose columns have names that only a dict can hold."""
+        _refuse_duplicates(body)
+        for index, record in enumerate(records):
+            for name in record:
+                if name not in self._all:
+                    raise unknown(name, self.spec)
+            for column in self.spec.features:
+                if column.required and column.name not in record:
+                    raise missing(column.name, row=index)
+        rows = [[record.get(name) for name in self._all] for record in records]
+        try:
+            typed = msgspec.convert(rows, self._row_type(self._all))
+        except msgspec.ValidationError as error:
+            raise explain(str(error), self.spec, self._all) from None
+        return self.build(self._all, _turned(typed))
+
     def _from_inputs(self, body: bytes, inputs: Any) -> Rows:
+        if self._odd:
+            sent = _lists(inputs)
+            rows = zip(*sent.values(), strict=True)
+            return self._from_objects(body, [dict(zip(sent, row, strict=True)) for row in rows])
         fields = zip(self._all, msgspec.structs.astuple(inputs), strict=True)
-        given = {name: field for name, field in fields if field is not UNSET}
-        names = tuple(given)
-        values = [field if isinstance(field, list) else [field] for field in given.values()]
-        lengths = {name: len(cells) for name, cells in zip(names, values, strict=True)}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name!r} has {count}" for name, count in lengths.items())
-            raise DataError(f"the columns have different lengths: {listed}", fix="send all rows")
+        given = _lists({name: field for name, field in fields if field is not UNSET})
+        values = list(given.values())
         self._check_keys(body, 1 + len(given), values)
-        return self.build(names, values)
+        return self.build(tuple(given), values)
 
     def build(self, names: Sequence[str], values: Values) -> Rows:
         """Typed arrays from cells that have the types of the signature.
@@ -223,7 +246,7 @@ class Decoder:
         if sent is not None and self.spec.time and any(cell is not None for cell in sent):
             time = times(sent, self.spec.time)
         sent = given.get(self.spec.key or "")
-        if sent is not None:
+        if sent is not None and any(cell is not None for cell in sent):
             key = [None if cell is None else str(cell) for cell in sent]
         return Rows(columns, count, time, key)
 
@@ -268,9 +291,12 @@ class Decoder:
             title, fields, rename=rename, forbid_unknown_fields=True, kw_only=True
         )
 
-    def _row_decoder(self, names: tuple[str, ...]) -> Any:
+    def _row_type(self, names: tuple[str, ...]) -> Any:
         row: Any = tuple.__class_getitem__(tuple(self._type(name) for name in names))
-        return msgspec.json.Decoder(list[row])
+        return list[row]
+
+    def _row_decoder(self, names: tuple[str, ...]) -> Any:
+        return msgspec.json.Decoder(self._row_type(names))
 
     def _check_keys(self, body: bytes, keys: int, values: Values) -> None:
         """Refuse duplicate keys, at next to no cost.
@@ -296,6 +322,15 @@ def _cell_or_list(kind: Any) -> Any:
 def _build(dtype: str, cells: Sequence[Any], name: str) -> Array:
     builder = BUILD.get(dtype)
     return builder(cells, name) if builder else objects(cells)
+
+
+def _lists(inputs: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns as lists of one length; a single value is a list of one."""
+    given = {name: item if isinstance(item, list) else [item] for name, item in inputs.items()}
+    if len({len(cells) for cells in given.values()}) > 1:
+        listed = ", ".join(f"{name!r} has {len(cells)}" for name, cells in given.items())
+        raise DataError(f"the columns have different lengths: {listed}", fix="send all rows")
+    return given
 
 
 def _turned(rows: Sequence[Sequence[Any]]) -> Values:

@@ -78,7 +78,7 @@ def explain(message: str, spec: ModelSpec, names: Sequence[str]) -> DataError:
 def _said(what: str) -> str:
     found = re.fullmatch(r"Expected `(.+?)`(?: ([<>]=? -?\d+))?(?:, got `(.+)`)?", what)
     if not found:
-        return what[:1].lower() + what[1:]  # "number out of range"
+        return f"a {what[:1].lower()}{what[1:]}"  # "Number out of range"
     wanted, limit, got = found.groups()
     kinds = [kind for kind in wanted.split(" | ") if kind != "null"]
     wish = _WORDS.get(" | ".join(kinds)) or " or ".join(_WORDS.get(kind, kind) for kind in kinds)

@@ -1,0 +1,160 @@
+"""Local copies of what is served: loaded from here, also when the registry is down.
+
+    <log dir>/.models/<digest>/           files of the model, copied whole or not at all
+        model/…  spec.json  version.json  model.onnx
+    <log dir>/.models/<ref>.json          which copy a reference last meant
+
+>>> key(ModelVersion("churn", 7, digest="sha256:0123abcd"))
+'churn-7-0123abcd'
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from lifecycle.config import Config
+from lifecycle.errors import DataError, LogError, ModelNotFound, RegistryError
+from lifecycle.models import files, specs
+from lifecycle.models.loading import load
+from lifecycle.models.predicting import LoadedModel
+from lifecycle.records import ModelRef, ModelVersion
+from lifecycle.serve.slots import Slot, slot
+from lifecycle.stores import artifacts
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FOLDER = ".models"
+_KEPT = 24 * 3600.0  # seconds that a copy is kept which nothing refers to
+_FIELDS = ("name", "version", "run_id", "source", "digest", "stage", "created")
+
+
+def key(version: ModelVersion) -> str:
+    """The name of a version's copy."""
+    mark = version.digest.removeprefix(files.PREFIX) or version.source or version.created
+    return f"{quote(version.name, safe='')}-{version.version}-{quote(mark, safe='')[:64]}"
+
+
+def copy(client: "MlflowClient", version: ModelVersion, config: Config) -> Path:
+    """The folder of a version's copy, made where it is missing.
+
+    Raises:
+        ModelNotFound: the version's files are gone.
+        RegistryUnavailable: no answer in time.
+        LogError: the copy cannot be written.
+    """
+    target = Path(config.log.dir) / FOLDER / key(version)
+    if target.is_dir():
+        return target
+    draft = target.with_name(f".{target.name[:100]}.{os.getpid()}.{time.time_ns()}")
+    spec = artifacts.spec(client, version)
+    try:
+        draft.mkdir(parents=True)
+        with artifacts.files(client, version) as folder:
+            shutil.copytree(folder, draft / "model", copy_function=shutil.copyfile)
+        if version.tags.get(artifacts.COMPILED, "").startswith(files.PREFIX):
+            (draft / "model.onnx").write_bytes(artifacts.compiled(client, version))
+        (draft / "spec.json").write_text(specs.dumps(spec), encoding="utf-8")
+        # of a version without a recorded digest at least the copy is watched
+        found = version.digest or files.digest(draft / "model")
+        known = {name: getattr(version, name) for name in _FIELDS}
+        known |= {"tags": dict(version.tags), "copied_digest": found}
+        (draft / "version.json").write_text(json.dumps(known), encoding="utf-8")
+        draft.rename(target)
+    except OSError as error:
+        if target.is_dir():  # another process was first
+            return target
+        raise LogError(
+            f"the local copy of {version.ref} cannot be written: {error}",
+            where=target,
+            fix="make the log's folder writable, or name another with [log] dir",
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def open_copy(folder: Path, config: Config) -> LoadedModel:
+    """Load a copy: verified by its digest, compiled where it was compiled.
+
+    Raises:
+        ModelRefused: the copy is not what was registered, or must not be loaded.
+        ModelNotFound: there is no such copy.
+    """
+    try:
+        known = json.loads((folder / "version.json").read_text(encoding="utf-8"))
+        text = (folder / "spec.json").read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelNotFound("there is no local copy", where=folder) from error
+    digest = known.pop("copied_digest")
+    version = ModelVersion(**known)
+    onnx = folder / "model.onnx"
+    usable = onnx.is_file() and config.models.compile and artifacts.has_onnxruntime()
+    loaded = load(
+        folder / "model",
+        spec=specs.loads(text, where=str(folder)),
+        digest=digest,
+        compiled=onnx if usable else None,
+        compiled_digest=version.tags.get(artifacts.COMPILED, ""),
+        allow_pickle=config.models.allow_pickle,
+    )
+    return replace(loaded, version=version)
+
+
+def remember(ref: ModelRef, folder: Path) -> None:
+    """Note that a reference means this copy, and drop old copies that nothing means."""
+    pointer = folder.parent / f"{quote(str(ref), safe='@')}.json"
+    draft = pointer.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps({"copy": folder.name}), encoding="utf-8")
+    draft.replace(pointer)
+    meant = {_meant(path) for path in folder.parent.glob("*.json")}
+    for other in folder.parent.iterdir():
+        unused = other.is_dir() and other.name not in meant
+        if unused and time.time() - other.stat().st_mtime > _KEPT:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def last(ref: ModelRef, config: Config) -> Path | None:
+    """The copy that a reference last meant; None when there is none."""
+    folder = Path(config.log.dir) / FOLDER
+    name = _meant(folder / f"{quote(str(ref), safe='@')}.json")
+    return folder / name if name and (folder / name).is_dir() else None
+
+
+def _meant(pointer: Path) -> str:
+    try:
+        return str(json.loads(pointer.read_text(encoding="utf-8"))["copy"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
+    """A slot of a copy that has answered: its own example, else a row of nothing special.
+
+    Raises:
+        ModelRefused: the files must not be loaded.
+        RegistryError: it cannot answer its own example.
+    """
+    one = slot(ref.name, open_copy(folder, config))
+    own = folder / "model" / "serving_input_example.json"
+    rows: Any = None
+    if own.is_file():
+        try:
+            rows = one.decoder.json(own.read_bytes())
+        except DataError:  # an example of a form that we do not serve
+            rows = None
+    if rows is None:
+        return one
+    for _ in range(2):
+        try:
+            one.loaded.predict(rows.columns)
+        except Exception as error:
+            raise RegistryError(
+                f"{ref} fails on its own example: {type(error).__name__}: {error}", where=folder
+            ) from error
+    return one

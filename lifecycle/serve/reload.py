@@ -1,0 +1,148 @@
+"""Load what is served, and follow the registry: a thread that swaps in what moved.
+
+>>> Watch(Config(), Engine(SlotTable(), secret=b"s" * 32), ("churn",)).refs
+(ModelRef(name='churn', version=None, alias='champion'),)
+
+A version takes traffic only after it was loaded, verified and has answered; one that cannot stays
+out, the old one stays in, and the reason stands in /metrics and the log. While the registry does
+not answer, what is loaded keeps serving, and a start falls back to the last good local copy.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lifecycle.config import Config
+from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable
+from lifecycle.records import ModelRef
+from lifecycle.rollout.plan import CHAMPION
+from lifecycle.serve import copies
+from lifecycle.serve.engine import Engine
+from lifecycle.serve.slots import Slot, SlotTable
+from lifecycle.stores import registry
+from lifecycle.stores.tracking import connect
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RETRY_SECONDS = 60.0  # before a version that could not be loaded is tried again
+_LOG = logging.getLogger("lifecycle.serve")
+
+
+class Watch:
+    """Keeps an engine's table as the registry has it.
+
+    Args:
+        config: where the registry and the local copies are.
+        engine: whose table is kept.
+        names: model references; those with an alias are followed, versions stand still.
+
+    Raises:
+        ModelNotFound: a name is no model reference.
+    """
+
+    def __init__(self, config: Config, engine: Engine, names: Sequence[str]) -> None:
+        self.config = config
+        self.engine = engine
+        self.refs = tuple(ModelRef.parse(name) for name in names)
+        self._client: MlflowClient | None = None
+        self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
+        self._down = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lifecycle-reload", daemon=True)
+
+    def load(self) -> SlotTable:
+        """The first table: every model must load; the registry may be down if copies are there.
+
+        Raises:
+            ModelNotFound: no such model or version, or it has no champion.
+            ModelRefused: the files must not be loaded.
+            RegistryUnavailable: no answer, and no local copy either.
+        """
+        table = SlotTable()
+        for ref in self.refs:
+            try:
+                self._client = self._client or connect(self.config)
+                one = self._fetched(ref, None)
+                assert one is not None
+            except RegistryUnavailable as error:
+                folder = copies.last(ref, self.config)
+                if folder is None:
+                    raise
+                self._trouble(error)
+                one = copies.warmed(ref, folder, self.config)
+            table = table.with_only(one, arm=ref.alias or CHAMPION)
+        self.engine.table = table
+        return table
+
+    def start(self) -> None:
+        """Begin to follow the registry."""
+        if any(ref.alias for ref in self.refs):
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; a load that is under way is let go."""
+        self._stop.set()
+
+    def poll(self) -> None:
+        """Look once whether an alias moved, and swap if it did; never raises a LifecycleError."""
+        for ref in self.refs:
+            if ref.alias is None:
+                continue
+            group = self.engine.table.groups.get(ref.name)
+            serving = next(iter(group.slots.values())) if group else None
+            try:
+                self._client = self._client or connect(self.config)
+                one = self._fetched(ref, serving)
+            except LifecycleError as error:
+                self._trouble(error)
+                continue
+            self._down = False
+            if one is not None:
+                self.engine.table = self.engine.table.with_only(one, arm=ref.alias)
+                self.engine.figures.swapped(ref.name)
+                _LOG.warning("%s is now version %s (%s)", ref, one.version, one.loaded.how)
+
+    def _fetched(self, ref: ModelRef, serving: Slot | None) -> Slot | None:
+        """A warmed slot of what the reference means; None when that serves, or cannot."""
+        assert self._client is not None
+        version = registry.find(self._client, ref)
+        loaded = serving.loaded.version if serving else None
+        if loaded and (loaded.version, loaded.digest) == (version.version, version.digest):
+            return None
+        mark = (ref.name, version.version)
+        if serving and time.monotonic() - self._failed.get(mark, -RETRY_SECONDS) < RETRY_SECONDS:
+            return None
+        try:
+            folder = copies.copy(self._client, version, self.config)
+            one = copies.warmed(ref, folder, self.config)
+            copies.remember(ref, folder)
+        except RegistryUnavailable:
+            raise
+        except LifecycleError as error:
+            if serving is None:
+                raise
+            self._failed[mark] = time.monotonic()
+            self.engine.figures.not_swapped(ref.name, f"version {version.version}: {error.what}")
+            _LOG.error(
+                "version %s stays out, %s serves on: %s", version.version, serving.version, error
+            )
+            return None
+        return one
+
+    def _trouble(self, error: LifecycleError) -> None:
+        """Count a registry that does not answer; say so once, not at every look."""
+        self.engine.figures.polls_failed += 1
+        if not self._down:
+            where = " (the alias is gone)" if isinstance(error, ModelNotFound) else ""
+            _LOG.warning("the registry is not followed%s: %s", where, error)
+        self._down = True
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.config.serve.poll_seconds):
+            try:
+                self.poll()
+            except Exception:  # noqa: BLE001 - the server must not stop following for any reason
+                _LOG.exception("following the registry failed; trying again")
