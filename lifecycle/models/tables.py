@@ -48,6 +48,7 @@ class Table:
         key: column that says which rows belong together, or "".
         weight: column of sample weights, or "".
         notes: what was left out or assumed.
+        held: which rows are for validation only, shape (n,); None: not said.
     """
 
     frame: pd.DataFrame
@@ -59,6 +60,7 @@ class Table:
     key: str = ""
     weight: str = ""
     notes: tuple[str, ...] = ()
+    held: Array | None = None
 
     @property
     def names(self) -> list[str]:
@@ -85,6 +87,7 @@ def check_training(
     weight: str = "",
     task: Task | str = "",
     positive: str = "",
+    held: Array | None = None,
     where: str = "the training data",
 ) -> Table:
     """Check everything that would make a training fail late or lie.
@@ -97,6 +100,7 @@ def check_training(
         weight: column of sample weights, not negative; never a feature.
         task: binary, multiclass or regression; empty: seen from the target.
         positive: the positive class, as text; empty: the last in sorted order.
+        held: which rows are for validation only, shape (n,).
         where: the table's origin, for errors.
 
     Raises:
@@ -115,6 +119,7 @@ def check_training(
     table = pd.DataFrame(parts)
     if time:
         table = table.sort_values(time, kind="stable")
+        held = None if held is None else held[table.index.to_numpy()]
     return Table(
         table.reset_index(drop=True),
         features,
@@ -125,7 +130,30 @@ def check_training(
         key,
         weight,
         (*notes, *more),
+        held,
     )
+
+
+def joined(frame: pd.DataFrame, validation: pd.DataFrame, *, where: str) -> pd.DataFrame:
+    """Training rows and, below them, validation rows; the columns are the training rows' own.
+
+    >>> joined(pd.DataFrame({"x": [1]}), pd.DataFrame({"y": [3], "x": [2]}), where="v.csv").x.sum()
+    np.int64(3)
+
+    Raises:
+        DataError: a column is missing in the validation rows.
+    """
+    missing = [str(name) for name in frame.columns if name not in validation.columns]
+    if missing:
+        raise DataError(
+            f"columns of the training data are missing: {', '.join(missing)}",
+            where=where,
+            fix="add them; validation rows need the same columns",
+        )
+    parts = [frame, validation[list(frame.columns)]]
+    filled = [part.dropna(axis="columns", how="all") for part in parts]
+    whole = pd.concat(filled, ignore_index=True)
+    return whole.reindex(columns=frame.columns)
 
 
 def _present(frame: pd.DataFrame, roles: dict[str, str], where: str) -> None:

@@ -1,0 +1,268 @@
+"""What is stored with a version: specification, hold-out, reference, profile, files, evidence.
+
+>>> evidence_name = "gate-3"
+>>> f"runs:/RUN/{FOLDER}/evidence/{evidence_name}.json"
+'runs:/RUN/lifecycle/evidence/gate-3.json'
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from lifecycle.config import Config
+from lifecycle.errors import DataError, ModelNotFound
+from lifecycle.models import loading, specs
+from lifecycle.models.predicting import LoadedModel
+from lifecycle.records import ModelSpec, ModelVersion
+from lifecycle.stores.runs import FOLDER, log_files
+from lifecycle.stores.tracking import answers, quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SPEC_RUN = "lifecycle.spec_run"
+DIGEST = "lifecycle.digest"
+COMPILED = "lifecycle.compiled"
+
+
+def spec(client: "MlflowClient", version: ModelVersion) -> ModelSpec:
+    """What the version is; off MLflow's signature where it is not ours.
+
+    Raises:
+        ModelNotFound: its files are gone.
+        RegistryError: the specification cannot be read.
+    """
+    if version.adopted:
+        text = _text(client, _spec_run(version), "spec.json").decode()
+        return specs.loads(text, where=version.ref)
+    with files(client, version) as folder:
+        return specs.from_signature(loading.describe(folder).get("signature"))
+
+
+def spec_of_run(client: "MlflowClient", run_id: str) -> ModelSpec:
+    """The specification that a candidate's run holds."""
+    return specs.loads(_text(client, run_id, "spec.json").decode(), where=run_id)
+
+
+def holdout(client: "MlflowClient", version: ModelVersion) -> pd.DataFrame:
+    """The hold-out rows: features, target, and time, key and weight where there are any.
+
+    Raises:
+        ModelNotFound: none is stored with the version.
+    """
+    return _frame(client, version, "data/holdout.parquet")
+
+
+def holdout_of_run(client: "MlflowClient", run_id: str) -> pd.DataFrame:
+    """The hold-out rows of a training, by its run."""
+    return _parquet(_text(client, run_id, "data/holdout.parquet"), f"run {run_id}")
+
+
+def reference(client: "MlflowClient", version: ModelVersion) -> pd.DataFrame:
+    """A sample of the rows that the model was made with; `score` on those that it had not seen.
+
+    Raises:
+        ModelNotFound: none is stored with the version.
+    """
+    return _frame(client, version, "data/reference.parquet")
+
+
+def profile_text(client: "MlflowClient", version: ModelVersion) -> str:
+    """The profile of the reference, as `lifecycle.drift.Profile.loads` reads it.
+
+    Raises:
+        ModelNotFound: none is stored with the version.
+    """
+    return _text(client, _data_run(client, version), "data/profile.json").decode()
+
+
+def evidence(
+    client: "MlflowClient", run_id: str, name: str, payload: Mapping[str, Any]
+) -> tuple[str, str]:
+    """Store what a decision rests on as `lifecycle/evidence/NAME.json` of a run.
+
+    Returns:
+        The sha256 of the file (64 digits) and its address, runs:/….
+    """
+    content = json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    path = f"evidence/{name}.json"
+    log_files(client, run_id, {path: content})
+    return hashlib.sha256(content.encode()).hexdigest(), f"runs:/{run_id}/{FOLDER}/{path}"
+
+
+def read_evidence(client: "MlflowClient", link: str, digest: str) -> dict[str, Any]:
+    """Read evidence back by the address and digest that `evidence` gave.
+
+    Raises:
+        DataError: the file is not the one that was stored.
+        ModelNotFound: it is gone.
+    """
+    run_id, _, path = link.removeprefix("runs:/").partition("/")
+    content = _text(client, run_id, path.removeprefix(f"{FOLDER}/"))
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise DataError(
+            f"the evidence is not what was stored: found sha256 {found}, recorded {digest}",
+            where=link,
+            fix="look at who changed the artifact; run the gates again",
+        )
+    tree: dict[str, Any] = json.loads(content)
+    return tree
+
+
+def load(client: "MlflowClient", version: ModelVersion, config: Config) -> LoadedModel:
+    """Load a version: verified, and compiled where it was compiled.
+
+    Raises:
+        ModelRefused: DigestMismatch or UntrustedModel; see `lifecycle.models.loading`.
+        ModelNotFound: its files are gone.
+    """
+    known = spec(client, version)
+    compiled = version.tags.get(COMPILED, "")
+    with files(client, version) as folder, tempfile.TemporaryDirectory() as scratch:
+        onnx = None
+        if compiled.startswith("sha256:") and config.models.compile and has_onnxruntime():
+            onnx = Path(scratch) / "model.onnx"
+            onnx.write_bytes(_text(client, _spec_run(version), "compiled/model.onnx"))
+        loaded = loading.load(
+            folder,
+            spec=known,
+            digest=version.digest,
+            compiled=onnx,
+            compiled_digest=compiled,
+            allow_pickle=config.models.allow_pickle,
+        )
+    return replace(loaded, version=version)
+
+
+def compiled(client: "MlflowClient", version: ModelVersion) -> bytes:
+    """The version's ONNX file.
+
+    Raises:
+        ModelNotFound: it was not compiled.
+    """
+    return _text(client, _spec_run(version), "compiled/model.onnx")
+
+
+def has_onnxruntime() -> bool:
+    """Whether compiled models can be used here."""
+    from importlib.util import find_spec
+
+    return find_spec("onnxruntime") is not None
+
+
+@contextmanager
+def files(client: "MlflowClient", version: ModelVersion) -> Iterator[Path]:
+    """The folder of a version's files; a copy that is removed again where they are remote.
+
+    Raises:
+        ModelNotFound: they are gone.
+    """
+    with answers(version.ref):
+        address = client.get_model_version_download_uri(version.name, str(version.version))
+        if address.startswith("models:/m-"):
+            address = client.get_logged_model(address.removeprefix("models:/")).artifact_location
+    with _downloaded(address, version.ref) as folder:
+        yield folder
+
+
+@contextmanager
+def logged_files(client: "MlflowClient", model_uri: str) -> Iterator[Path]:
+    """The folder of a logged model that is not registered yet, by its models:/m-… address."""
+    with answers(model_uri):
+        found = client.get_logged_model(model_uri.removeprefix("models:/"))
+    with _downloaded(found.artifact_location, model_uri) as folder:
+        yield folder
+
+
+@contextmanager
+def _downloaded(address: str, where: str) -> Iterator[Path]:
+    parts = urlsplit(address)
+    if parts.scheme in ("", "file"):
+        folder = Path(parts.path)
+        if not folder.is_dir():
+            raise ModelNotFound(
+                f"the model's folder is gone: {folder}", where=where, fix="restore it"
+            )
+        yield folder
+        return
+    from mlflow.artifacts import download_artifacts
+
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
+        with answers(where), quiet():
+            found = download_artifacts(artifact_uri=address, dst_path=scratch)
+        yield Path(found)
+
+
+def _spec_run(version: ModelVersion) -> str:
+    run_id = version.tags.get(SPEC_RUN, "")
+    if not run_id:
+        raise ModelNotFound(
+            "the version is not ours yet",
+            where=version.ref,
+            fix=f"run `lifecycle adopt {version.ref}`",
+        )
+    return run_id
+
+
+def _data_run(client: "MlflowClient", version: ModelVersion) -> str:
+    run_id = _spec_run(version)
+    return spec(client, version).data_run_id or run_id
+
+
+def _frame(client: "MlflowClient", version: ModelVersion, name: str) -> pd.DataFrame:
+    return _parquet(_text(client, _data_run(client, version), name), version.ref)
+
+
+def _parquet(content: bytes, where: str) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"the stored rows are damaged: {error}",
+            where=where,
+            fix="restore the artifact, or train again",
+        ) from error
+
+
+def _text(client: "MlflowClient", run_id: str, name: str) -> bytes:
+    """A file of a run's `lifecycle/` folder; artifacts of runs are written once, so cached."""
+    return _cached(client.tracking_uri, run_id, name)
+
+
+@lru_cache(maxsize=64)
+def _cached(tracking_uri: str, run_id: str, name: str) -> bytes:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    with answers(f"run {run_id}"):
+        root = str(client.get_run(run_id).info.artifact_uri).rstrip("/")
+    address = f"{root}/{FOLDER}/{name}"
+    try:
+        if urlsplit(root).scheme in ("", "file"):
+            return Path(urlsplit(address).path).read_bytes()
+        from mlflow.artifacts import download_artifacts
+
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
+            with answers(f"run {run_id}"), quiet():
+                found = download_artifacts(artifact_uri=address, dst_path=scratch)
+            return Path(found).read_bytes()
+    except (FileNotFoundError, ModelNotFound) as error:
+        raise ModelNotFound(
+            f"{FOLDER}/{name} is not stored with run {run_id}",
+            where=address,
+            fix="adopt the version with what is missing, or train again",
+        ) from error

@@ -1,0 +1,274 @@
+"""Training runs in MLflow: one run a training, one child run a candidate.
+
+>>> from lifecycle.records import Column, ModelSpec
+>>> signature_of(ModelSpec(1, "binary", (Column("age", "double"),)), np.array([0, 1])).inputs
+['age': double (required)]
+"""
+
+import errno
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lifecycle.errors import LifecycleError, TrainingFailed, UntrustedModel
+from lifecycle.models.predicting import Array
+from lifecycle.models.trusted import TRUSTED
+from lifecycle.records import Metric, ModelSpec
+from lifecycle.stores import lineage
+from lifecycle.stores.tracking import answers, quiet
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FOLDER = "lifecycle"
+PROCESS_TAG = "lifecycle.process"
+CANNOT_WRITE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
+
+
+@contextmanager
+def run(
+    client: "MlflowClient",
+    experiment: str,
+    name: str,
+    *,
+    tags: Mapping[str, str],
+    parent: str = "",
+) -> Iterator[str]:
+    """A run that ends FINISHED, or FAILED where the block raises; gives its id.
+
+    Args:
+        client: of the registry.
+        experiment: its id.
+        name: what the run is called.
+        tags: given at creation.
+        parent: the run that it belongs to.
+    """
+    all_tags = {**tags, PROCESS_TAG: lineage.process(), "mlflow.runName": name}
+    if parent:
+        all_tags["mlflow.parentRunId"] = parent
+    with answers(name):
+        made = client.create_run(experiment, tags=all_tags)
+    run_id = str(made.info.run_id)
+    try:
+        yield run_id
+    except BaseException as error:
+        reason = str(error)[:5000] or type(error).__name__
+        with answers(name):
+            client.set_tag(run_id, "lifecycle.error", reason)
+            client.set_terminated(run_id, "FAILED")
+        raise
+    with answers(name):
+        client.set_terminated(run_id, "FINISHED")
+
+
+def close_dead(client: "MlflowClient", experiment: str) -> tuple[str, ...]:
+    """Mark as KILLED what processes of this host left RUNNING when they died; gives the ids."""
+    with answers("training runs"):
+        open_runs = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+        dead = [
+            item.info.run_id
+            for item in open_runs
+            if lineage.is_dead(item.data.tags.get(PROCESS_TAG, ""))
+        ]
+        for run_id in dead:
+            client.set_terminated(run_id, "KILLED")
+    return tuple(dead)
+
+
+def log_figures(
+    client: "MlflowClient", run_id: str, metrics: Sequence[Metric], params: Mapping[str, Any]
+) -> None:
+    """Metrics with their intervals and parameters, in one call."""
+    from mlflow.entities import Metric as Figure
+    from mlflow.entities import Param
+
+    now = int(time.time() * 1000)
+    figures = {
+        f"{item.name}{suffix}": value
+        for item in metrics
+        for suffix, value in (("", item.value), ("_low", item.low), ("_high", item.high))
+        if value is not None
+    }
+    with answers("metrics"):
+        client.log_batch(
+            run_id,
+            metrics=[Figure(name, value, now, 0) for name, value in figures.items()],
+            params=[Param(name, str(value)[:6000]) for name, value in list(params.items())[:100]],
+        )
+
+
+def log_dataset(
+    client: "MlflowClient", run_id: str, *, source: str, digest: str, rows: int, spec_json: str
+) -> None:
+    """The training data as MLflow's dataset input; the digest is ours, cut to its 36 characters."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    dataset = Dataset(
+        name=Path(source).name or "data",
+        digest=digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": source}),
+        schema=json.dumps({"mlflow_colspec": json.loads(spec_json)})[:60000],
+        profile=json.dumps({"num_rows": rows}),
+    )
+    with answers("dataset"):
+        client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
+
+
+def log_model(
+    run_id: str,
+    estimator: Any,
+    spec: ModelSpec,
+    *,
+    example: pd.DataFrame,
+    prediction: Array,
+    allow_pickle: bool,
+) -> str:
+    """The fitted estimator in skops's format; gives its address, models:/m-….
+
+    Args:
+        run_id: the candidate's run.
+        estimator: fitted.
+        spec: its columns become the signature.
+        example: a few input rows.
+        prediction: what it answers to some rows, for the signature.
+        allow_pickle: write a pickle where skops cannot.
+
+    Raises:
+        UntrustedModel: the model holds types that are not on our list, and pickles are not
+            allowed.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    common: dict[str, Any] = {
+        "name": "model",
+        "pip_requirements": list(lineage.requirements()),
+        "signature": signature_of(spec, prediction),
+        "input_example": example,
+    }
+    with answers("model"), quiet(), mlflow.start_run(run_id=run_id, nested=True):
+        try:
+            logged = mlflow.sklearn.log_model(
+                estimator, skops_trusted_types=list(TRUSTED), **common
+            )
+        except (MlflowException, TypeError) as error:
+            if "skops" not in str(error) and not isinstance(error, TypeError):
+                raise
+            if not allow_pickle:
+                raise _untrusted(estimator, error) from error
+            logged = mlflow.sklearn.log_model(
+                estimator, serialization_format="cloudpickle", **common
+            )
+    return str(logged.model_uri)
+
+
+def _untrusted(estimator: Any, error: Exception) -> UntrustedModel:
+    kind = type(estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator)
+    return UntrustedModel(
+        f"the model cannot be stored safely: {' '.join(str(error).split())[:400]}",
+        where=f"{kind.__module__}.{kind.__qualname__}",
+        fix="use estimators of scikit-learn, or, if you trust all that train models here, set "
+        "[models] allow_pickle = true",
+    )
+
+
+def signature_of(spec: ModelSpec, prediction: Array) -> Any:
+    """MLflow's signature: our columns and types, answers as the model gives them."""
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types.schema import ColSpec, Schema
+
+    columns = [ColSpec(item.dtype, item.name, required=item.required) for item in spec.features]
+    outputs = infer_signature(model_output=prediction[:10]).outputs
+    return ModelSignature(inputs=Schema(columns), outputs=outputs)
+
+
+def log_files(
+    client: "MlflowClient", run_id: str, contents: Mapping[str, str | bytes | pd.DataFrame]
+) -> None:
+    """Write files into a run's `lifecycle/` folder: text, bytes, or frames as Parquet.
+
+    Args:
+        client: of the registry.
+        run_id: the run.
+        contents: by path inside `lifecycle/`, for instance "data/holdout.parquet".
+
+    Raises:
+        TrainingFailed: the disk is full or the folder cannot be written; nothing is registered.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="lifecycle-") as folder:
+            for name, content in contents.items():
+                path = Path(folder) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, pd.DataFrame):
+                    content.to_parquet(path, index=False)
+                else:
+                    path.write_bytes(content.encode() if isinstance(content, str) else content)
+            with quiet():
+                client.log_artifacts(run_id, folder, FOLDER)
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def storage_error(error: Exception) -> LifecycleError:
+    """What a training that cannot be stored raises: a full disk or a folder that is read-only.
+
+    Other errors of the registry are passed on as they are.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, LifecycleError) and (
+        cause is None or getattr(cause, "errno", None) not in CANNOT_WRITE
+    ):
+        return error
+    detail = getattr(cause, "strerror", None) or cause or error
+    return TrainingFailed(
+        f"the training cannot be stored: {detail}",
+        where=getattr(cause, "filename", None) or "artifact folder",
+        fix="free some space or make the folder writable, and train again; nothing was registered",
+    )
+
+
+def input_columns(spec: ModelSpec) -> str:
+    """The features as MLflow's column JSON.
+
+    >>> from lifecycle.records import Column
+    >>> input_columns(ModelSpec(1, "binary", (Column("age", "double"),)))
+    '[{"type": "double", "name": "age", "required": true}]'
+    """
+    return json.dumps(
+        [
+            {"type": item.dtype, "name": item.name, "required": item.required}
+            for item in spec.features
+        ]
+    )
+
+
+def seeded_sample(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most `most` rows in their order, the same ones for one seed.
+
+    >>> len(seeded_sample(pd.DataFrame({"x": range(10)}), 3, 0))
+    3
+    """
+    if len(frame) <= most:
+        return frame
+    rows = np.sort(np.random.default_rng(seed).permutation(len(frame))[:most])
+    return frame.iloc[rows].reset_index(drop=True)

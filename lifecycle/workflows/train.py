@@ -1,0 +1,263 @@
+"""Train candidates, track each, keep all that the other verbs need of them.
+
+    data -> checks -> split -> candidates in threads -> a run each -> the best's pictures and card
+
+>>> from lifecycle.config import Config
+>>> train(Config(), "no.csv")
+Traceback (most recent call last):
+lifecycle.errors.ConfigError: no model name is set. Next: set `name` in lifecycle.toml.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from lifecycle.config import Config
+from lifecycle.drift import build_profile
+from lifecycle.errors import ConfigError, RegistryError, TrainingFailed
+from lifecycle.models import metrics
+from lifecycle.models.candidates import DEFAULTS, Prepared, find, kind_of, names, prepare
+from lifecycle.models.fitting import Fitted, fit
+from lifecycle.models.splits import Split, check_classes, split
+from lifecycle.models.tables import Table, check_training, joined
+from lifecycle.models.tuning import tuned
+from lifecycle.records import Candidate, Training
+from lifecycle.stores import datasets, runs
+from lifecycle.stores.lineage import lineage
+from lifecycle.stores.tracking import connect, experiment_id
+from lifecycle.workflows.present import present
+from lifecycle.workflows.register import register
+from lifecycle.workflows.track import Job, answered, data_files, track
+
+__all__ = ["register", "train"]
+
+Tracked = tuple[Candidate, Fitted | None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows come from."""
+
+    source: str
+    digest: str
+    rows: int
+
+
+def train(
+    config: Config,
+    data: datasets.Source,
+    *,
+    candidates: Sequence[Any] = (),
+    validation: datasets.Source | None = None,
+    parent_version: int | None = None,
+    cause: str = "",
+) -> Training:
+    """Train every candidate on the same rows and judge it on the same hold-out.
+
+    Args:
+        config: name, target, time, key, `[train]`.
+        data: a frame, or a path to a .parquet or .csv file.
+        candidates: names of `lifecycle.models.candidates`, "module:attribute", or estimators;
+            without any those of the config, else three of the built-in ones.
+        validation: rows to hold out instead of a share of `data`.
+        parent_version: the version that this training is meant to replace, for the lineage.
+        cause: why it is trained, for the lineage.
+
+    Returns:
+        The candidates from best to worst, failed ones last. Nothing is registered.
+
+    Raises:
+        DataError: the data cannot be used; nothing was trained.
+        ConfigError: a setting is wrong or a candidate unknown; nothing was trained.
+        TrainingFailed: no candidate could be trained or stored.
+        RegistryUnavailable: MLflow does not answer.
+    """
+    start = perf_counter()
+    if not config.name:
+        raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
+    table, rows, origin = _data(config, data, validation)
+    prepared, metric = _candidates(config, table, candidates)
+    client = connect(config)
+    experiment = experiment_id(client, config.experiment)
+    runs.close_dead(client, experiment)
+    came_from = lineage(
+        data_digest=origin.digest,
+        data_rows=origin.rows,
+        data_source=origin.source,
+        seed=config.train.seed,
+        parent_version=parent_version,
+        cause=cause,
+    )
+    tags = {
+        "lifecycle.kind": "training",
+        "lifecycle.name": config.name,
+        "lifecycle.data_digest": origin.digest,
+    }
+    try:
+        with runs.run(client, experiment, f"train {config.name}", tags=tags) as run_id:
+            job = Job(config, client, experiment, run_id, table, rows, came_from, metric)
+            done = [
+                (track(job, item, found), found if isinstance(found, Fitted) else None)
+                for item, found in _fitted(job, prepared)
+            ]
+            ranked = _ranked(done, metric)
+            best = ranked[0][1]
+            assert best is not None  # `_ranked` refuses a training without one
+            _keep(job, ranked[0][0], best, origin)
+            before = perf_counter()
+            notes = present(job, ranked[0][0], best)
+            extras = perf_counter() - before
+    except (OSError, RegistryError) as error:
+        raise runs.storage_error(error) from error
+    said = [
+        *table.notes,
+        *(note for item in prepared for note in item.notes),
+        *(note for _, fitted in ranked if fitted for note in fitted.notes),
+        *notes,
+    ]
+    return Training(
+        config.name,
+        run_id,
+        metric,
+        tuple(item for item, _ in ranked),
+        extras_seconds=extras,
+        seconds=perf_counter() - start,
+        notes=tuple(dict.fromkeys(said)),
+    )
+
+
+def _data(
+    config: Config, data: datasets.Source, validation: datasets.Source | None
+) -> tuple[Table, Split, Origin]:
+    source = str(data) if isinstance(data, (str, Path)) else "a frame"
+    frame = datasets.read(data)
+    held, digest = None, datasets.digest(frame)
+    if validation is not None:
+        place = str(validation) if isinstance(validation, (str, Path)) else "the validation frame"
+        other = datasets.read(validation, where=place)
+        held = np.arange(len(frame) + len(other)) >= len(frame)
+        frame, source = joined(frame, other, where=place), f"{source} + {place}"
+        digest = datasets.digest(frame)
+    table = check_training(
+        frame,
+        target=config.target,
+        time=config.time,
+        key=config.key,
+        weight=config.train.weight,
+        task=config.task,
+        positive=config.train.positive,
+        held=held,
+        where=source,
+    )
+    if table.held is None:
+        share, seed = config.train.holdout, config.train.seed
+        rows = split(table, share=share, how=config.train.split, seed=seed)
+    else:
+        rows = Split("given", np.flatnonzero(~table.held), np.flatnonzero(table.held))
+        check_classes(table, rows)
+    return table, rows, Origin(source, digest, len(frame))
+
+
+def _candidates(
+    config: Config, table: Table, candidates: Sequence[Any]
+) -> tuple[list[Prepared], str]:
+    """The candidates ready to be fitted, and the metric that they are ordered by."""
+    chosen = tuple(candidates) or config.train.candidates or DEFAULTS[kind_of(table.task)]
+    found = [find(item, table.task) for item in chosen]
+    seed = config.train.seed
+    prepared = [
+        prepare(name, estimator, table.features, seed=seed)
+        for name, estimator in zip(names(chosen), found, strict=True)
+    ]
+    scores = all(hasattr(item, "predict_proba") for item in found)
+    metric = config.train.metric or metrics.default_metric(table.task, scores=scores)
+    metrics.rule(metric, task=table.task)
+    return prepared, metric
+
+
+def _fitted(
+    job: Job, prepared: Sequence[Prepared]
+) -> Iterator[tuple[Prepared, Fitted | Exception]]:
+    """Fit in threads (numpy, trees and boosting leave Python's lock); gives each as it is done."""
+    train_config = job.config.train
+    costs = (train_config.cost_false_positive, train_config.cost_false_negative)
+    jobs = train_config.jobs or min(len(prepared), os.cpu_count() or 1)
+
+    def one(item: Prepared) -> Fitted:
+        if train_config.tune:
+            item = tuned(
+                item,
+                job.table,
+                job.rows,
+                metric=job.metric,
+                trials=train_config.tune,
+                seed=train_config.seed,
+            )
+        return fit(item, job.table, job.rows, seed=train_config.seed, costs=costs)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(one, item): item for item in prepared}
+        try:
+            for future in as_completed(waiting):
+                error = future.exception()
+                if error is None:
+                    yield waiting[future], future.result()
+                elif isinstance(error, ConfigError | ImportError) or not isinstance(
+                    error, Exception
+                ):
+                    raise error
+                else:
+                    yield waiting[future], error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ranked(done: Sequence[Tracked], metric: str) -> list[Tracked]:
+    """From best to worst, failed ones last.
+
+    Raises:
+        TrainingFailed: there are only failed ones; the message carries each one's reason.
+    """
+    good = [item for item in done if not item[0].error]
+    bad = [item for item in done if item[0].error]
+    if not good:
+        reasons = "; ".join(f"{item.name}: {item.error}" for item, _ in bad)
+        raise TrainingFailed(
+            f"no candidate could be trained: {reasons}", fix="correct the data or the candidates"
+        )
+    higher = metrics.rule(metric).higher_is_better
+
+    def place(item: Tracked) -> float:
+        value = next(figure.value for figure in item[0].metrics if figure.name == metric)
+        return -value if higher else value
+
+    return sorted(good, key=place) + bad
+
+
+def _keep(job: Job, best: Candidate, fitted: Fitted, origin: Origin) -> None:
+    """Rows, profile, dataset and headline of the training itself."""
+    table = job.table
+    features = [*table.names, *([table.time] if table.time else [])]
+    profile = build_profile(pl.from_pandas(table.frame[features]), time=table.time or None)
+    answers = pl.from_pandas(pd.DataFrame(answered(job, fitted)))
+    profile = profile.joined(build_profile(answers, time=table.time or None))
+    runs.log_files(job.client, job.run_id, data_files(job, fitted, profile.dumps()))
+    assert best.spec is not None  # of every candidate that did not fail
+    runs.log_dataset(
+        job.client,
+        job.run_id,
+        source=origin.source,
+        digest=origin.digest,
+        rows=origin.rows,
+        spec_json=runs.input_columns(best.spec),
+    )
+    headline = {"best": best.name, "metric": job.metric, "split": job.rows.how}
+    runs.log_figures(job.client, job.run_id, best.metrics, headline)
