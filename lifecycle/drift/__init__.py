@@ -1,11 +1,16 @@
 """Has the world moved? Live rows against a stored profile of the training rows.
 
 >>> import polars as pl
->>> reference = build_profile(pl.DataFrame({"age": [float(age % 70) for age in range(700)]}))
->>> reference.columns["age"].rows
-700
+>>> rows = pl.DataFrame({"age": [float(age % 70) for age in range(700)]})
+>>> compare_frames(build_profile(rows), rows[:300]).drifted
+False
+
+`profile` keeps what is needed of the reference, `findings` holds the tests, `runs` what rows in a
+run are worth, `verdict` puts them together; `evidently_report` is the one file that imports
+Evidently.
 """
 
 from lifecycle.drift.profile import ColumnProfile, Profile, build_profile
+from lifecycle.drift.verdict import compare_frames
 
-__all__ = ["ColumnProfile", "Profile", "build_profile"]
+__all__ = ["ColumnProfile", "Profile", "build_profile", "compare_frames"]

@@ -1,0 +1,341 @@
+"""One verdict on a table: which columns moved by more than chance and by enough to matter.
+
+>>> import polars as pl
+>>> rows = pl.DataFrame({"age": [float(30 + row % 40) for row in range(400)]})
+>>> report = compare_frames(rows, rows[:200] + 25.0)
+>>> report.drifted, report.columns["age"].test
+(True, 'location')
+>>> print(report.reasons[0])
+age is higher: median 74.5 instead of 49, effect 1.6 sd, p < 1e-6
+
+The chance of any alarm on unchanged data is at most about alpha: every test's p-value is held
+against its part of it (four fifths among all tests of columns, one fifth among all pairs). An
+alarm also needs an effect that matters, so that large tables do not alarm for nothing. Where the
+rows have a time, p-values count rows in runs for what they are worth (`lifecycle.drift.runs`).
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from lifecycle.drift.findings import FEWEST_FOR_RANKS, LEAST_EFFECT, Finding, Pair, column_findings
+from lifecycle.drift.profile import ColumnProfile, Profile, build_profile
+from lifecycle.drift.reasons import Facts, plural, reason
+from lifecycle.drift.scores import exact, from_profiles
+from lifecycle.records import ColumnDrift, DriftReport, Outcome
+
+PAIR_SHARE = 0.2  # of alpha, for all correlations together
+JOINT_ROWS = 50
+SAME_PERIOD = 0.9  # windows that overlap by so much share whatever came in runs
+PRACTICAL = 1.0  # a shift of one standard deviation is what a window must be able to show
+POWER = 0.8
+EXACT_TESTS = ("out of range", "new level", "missing")  # hold at any number of rows
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One comparison: both profiles, the live rows and what was asked."""
+
+    reference: Profile
+    live: Profile
+    frame: pl.DataFrame
+    raw: pl.DataFrame | None
+    seconds: float | None
+    alpha: float
+    min_rows: int
+
+
+def compare_frames(
+    reference: Profile | pl.DataFrame,
+    current: pl.DataFrame,
+    *,
+    time: str | None = None,
+    alpha: float = 0.01,
+    min_rows: int = 30,
+    ignore: Collection[str] = (),
+) -> DriftReport:
+    """Compare live rows with reference rows or with their profile.
+
+    Args:
+        reference: the reference rows, or the profile that was stored with the model.
+        current: the live rows.
+        time: the column that orders the rows of both; by default the profile's own.
+        alpha: chance of an alarm on unchanged data.
+        min_rows: with fewer live rows only exact tests and the schema can alarm.
+        ignore: columns to leave out.
+
+    Returns:
+        The report; a column that is missing, new or of another type is a finding of its own.
+    """
+    raw = None if isinstance(reference, Profile) else reference
+    if isinstance(reference, Profile):
+        profile, time = reference, time or reference.time
+    else:
+        profile = build_profile(reference, time=time, ignore=ignore)
+    left_out = {*ignore, *([time] if time else [])}
+    live = build_profile(current, time=time, ignore=left_out, like=profile)
+    seconds = _window_seconds(profile, live)
+    case = _Case(profile, live, current, raw, seconds, alpha, min_rows)
+    columns = _schema(case, left_out)
+    shared = [
+        name
+        for name in profile.columns
+        if name not in left_out and name not in columns and name in live.columns
+    ]
+    columns |= _columns(case, shared)
+    ranked = dict(sorted(columns.items(), key=lambda item: _rank(item[1])))
+    outcome, reasons = _verdict(case, ranked)
+    notes = {**profile.not_monitored, **live.not_monitored}
+    return DriftReport(
+        outcome=outcome,
+        columns=ranked,
+        reference_rows=profile.rows,
+        current_rows=current.height,
+        reasons=reasons,
+        not_monitored={name: note for name, note in notes.items() if name in ranked},
+        alpha=alpha,
+        window=live.window,
+    )
+
+
+def _window_seconds(reference: Profile, live: Profile) -> float | None:
+    """The live window's length; None where rows count as independent."""
+    if not reference.window or not live.rows:
+        return None
+    first, last = (datetime.fromisoformat(item) for item in reference.window)
+    whole = max(1.0, (last - first).total_seconds())
+    if not live.window:  # unordered live rows are taken as one stretch at the reference's rate
+        return max(1.0, whole * live.rows / max(1, reference.rows))
+    start, end = (datetime.fromisoformat(item) for item in live.window)
+    shared = (min(last, end) - max(first, start)).total_seconds()
+    if shared > SAME_PERIOD * (max(last, end) - min(first, start)).total_seconds():
+        return None
+    return max(1.0, (end - start).total_seconds() * live.rows / max(1, live.rows - 1))
+
+
+def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
+    found: dict[str, ColumnDrift] = {}
+
+    def add(name: str, kind: str, text: str) -> None:
+        found[name] = ColumnDrift(
+            name, kind, True, Outcome.FAIL, p_value=0.0, effect=1.0, test="schema", reason=text
+        )
+
+    for name, column in case.reference.columns.items():
+        if name in left_out:
+            continue
+        if name not in case.live.columns:
+            add(name, column.kind, f"{name} is missing from the live data")
+        elif case.live.rows and not _same_type(column.kind, case.live.columns[name].kind):
+            kind = case.live.columns[name].kind
+            dtype = case.frame.schema[name]
+            add(name, kind, f"{name} is {_article(kind)} ({dtype}) instead of {column.kind}")
+    for name in case.frame.columns:
+        if name not in left_out and name not in case.reference.columns:
+            add(name, "unknown", f"{name} is new: the reference has no such column")
+    return found
+
+
+def _same_type(reference: str, live: str) -> bool:
+    texts = {"categorical", "text"}
+    return reference == live or "empty" in (reference, live) or {reference, live} <= texts
+
+
+def _article(kind: str) -> str:
+    return kind if kind in {"numeric", "categorical", "boolean", "nested"} else f"a {kind}"
+
+
+def _columns(case: _Case, shared: list[str]) -> dict[str, ColumnDrift]:
+    tested: dict[str, tuple[Finding, ...]] = {}
+    pairs: dict[str, Pair] = {}
+    for name in shared:
+        one, two = case.reference.columns[name], _as(case.live.columns[name], case, name)
+        pairs[name] = Pair(one, two, case.seconds)
+        found = column_findings(one, two, seconds=case.seconds)
+        if case.live.rows < case.min_rows:
+            found = tuple(item for item in found if item.test in EXACT_TESTS)
+        tested[name] = found
+    tests = sum(len(found) for found in tested.values())
+    share = (1 - PAIR_SHARE) * case.alpha / max(1, tests)
+    correlated = _correlations(case, pairs)
+    columns = {}
+    for name in shared:
+        facts = Facts(pairs[name], case.frame[name], tested[name], correlated.get(name))
+        columns[name] = _column(case, facts, share)
+    return columns
+
+
+def _as(live: ColumnProfile, case: _Case, name: str) -> ColumnProfile:
+    """Live counts in the reference's cells where the live column is all null."""
+    known = case.reference.columns[name]
+    if live.same_cells(known) or len(live.counts) == len(known.counts):
+        return live
+    counts = (*([0] * (len(known.counts) - 1)), live.null)
+    return ColumnProfile(name, known.kind, live.rows, counts, known.edges, known.levels)
+
+
+def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
+    flagged = [item for item in facts.findings if item.p_value <= share and item.matters]
+    pair, correlation = facts.pair, facts.correlation
+    name = pair.reference.name
+    effect = pair.design_effects[1]
+    main = min(flagged, key=_weight) if flagged else None
+    if main is None and correlation is not None:
+        main = correlation.finding
+    shown = main or min(facts.findings, key=lambda item: item.p_value, default=None)
+    outcome, text = Outcome.FAIL, ""
+    if main is not None:
+        text = reason(facts, main, flagged, effect)
+    else:
+        outcome, text = _quiet(case, facts, share)
+    score = _score(case, name)
+    return ColumnDrift(
+        name=name,
+        kind=pair.reference.kind if pair.reference.kind != "empty" else pair.live.kind,
+        drifted=main is not None,
+        outcome=outcome,
+        score=score[0] if score else None,
+        score_name=score[1] if score else "",
+        p_value=shown.p_value if shown else None,
+        effect=shown.effect if shown else None,
+        test=shown.test if shown else "",
+        reason=text,
+        design_effect=effect,
+        reference=_picture(pair.reference),
+        current=_picture(pair.live),
+    )
+
+
+def _weight(finding: Finding) -> tuple[float, float]:
+    """The finding that says most: a share of rows weighs as much as so many deviations."""
+    size = min(1.0, abs(finding.effect)) if finding.test == "shape" else abs(finding.effect)
+    return (-size, finding.p_value)
+
+
+def _rank(column: ColumnDrift) -> tuple[int, float, float]:
+    order = {Outcome.FAIL: 0, Outcome.UNSURE: 1, Outcome.PASS: 2}[column.outcome]
+    if column.test == "schema":
+        return (-1, 0.0, 0.0)
+    p_value = 1.0 if column.p_value is None else column.p_value
+    return (order, -abs(column.effect or 0.0) if column.drifted else p_value, p_value)
+
+
+def _quiet(case: _Case, facts: Facts, share: float) -> tuple[Outcome, str]:
+    """What is said of a column that gave no alarm: nothing, or that it could not have given one."""
+    pair = facts.pair
+    if pair.reference.kind not in ("numeric", "categorical", "boolean"):
+        return Outcome.PASS, ""
+    m, n = pair.rows
+    if min(m, n) < FEWEST_FOR_RANKS or case.live.rows < case.min_rows:
+        return Outcome.UNSURE, f"only {plural(min(m, n), 'row')} with a value"
+    least = smallest_shift(pair, share)
+    if least <= PRACTICAL:
+        return Outcome.PASS, ""
+    text = f"only a shift above {least:.1f} sd could be told from chance"
+    effect = pair.design_effects[1]
+    return Outcome.UNSURE, f"{text}: {effect:,.0f} rows in a run count as one"
+
+
+def smallest_shift(pair: Pair, share: float) -> float:
+    """The shift, in standard deviations, that would be found in four of five such windows."""
+    m, n = pair.rows
+    spread = pair.common
+    if spread.row <= 0:
+        return 0.0
+    freedom = spread.tails(n, m)
+    deviation = (spread.variance(n, m) / spread.row) ** 0.5
+    needed = float(stats.t.isf(share / 2, freedom) + stats.norm.ppf(POWER))
+    return needed * float(deviation)
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A rank correlation that moved."""
+
+    finding: Finding
+    other: str
+    before: float
+    after: float
+
+
+def _correlations(case: _Case, pairs: Mapping[str, Pair]) -> dict[str, Correlation]:
+    """For each column the pair whose rank correlation moved most, where one did."""
+    one, two = case.reference.pairs, case.live.pairs
+    names = [name for name in one.names if name in two.names and name in pairs]
+    if len(names) < 2 or case.live.rows < case.min_rows:
+        return {}
+    mine = np.ix_(*[[one.names.index(name) for name in names]] * 2)
+    theirs = np.ix_(*[[two.names.index(name) for name in names]] * 2)
+    before, after = one.correlations()[mine], two.correlations()[theirs]
+    effects = np.array([pairs[name].design_effects for name in names])
+    cost = np.maximum(effects[:, None, :], effects[None, :, :])
+    rows = np.stack((one.rows[mine], two.rows[theirs]), axis=-1)
+    usable = np.triu((rows >= JOINT_ROWS).all(axis=-1), 1) & np.isfinite(before + after)
+    if not usable.any():
+        return {}
+    independent = np.maximum(4.0, rows / cost)
+    # Bonett & Wright (2000), doi:10.1007/BF02294183
+    middle = (rows * np.stack((before, after), axis=-1)).sum(axis=-1) / rows.sum(axis=-1)
+    variance = (1 + middle**2 / 2) * (1 / (independent - 3)).sum(axis=-1)
+    limit = 1 - 1e-9
+    gap = np.arctanh(np.clip(after, -limit, limit)) - np.arctanh(np.clip(before, -limit, limit))
+    p_values = 2 * stats.norm.sf(np.abs(gap) / np.sqrt(variance))
+    share = PAIR_SHARE * case.alpha / usable.sum()
+    found: dict[str, Correlation] = {}
+    moved = usable & (p_values <= share) & (np.abs(after - before) >= LEAST_EFFECT["correlation"])
+    for row, column in sorted(np.argwhere(moved), key=lambda at: -abs(gap[at[0], at[1]])):
+        first, second = names[row], names[column]
+        figures = float(before[row, column]), float(after[row, column])
+        finding = Finding("correlation", float(p_values[row, column]), figures[1] - figures[0])
+        found.setdefault(first, Correlation(finding, second, *figures))
+        found.setdefault(second, Correlation(finding, first, *figures))
+    return found
+
+
+def _score(case: _Case, name: str) -> tuple[float, str] | None:
+    one, two = case.reference.columns[name], case.live.columns[name]
+    if one.kind not in ("numeric", "categorical", "boolean") or one.kind != two.kind:
+        return None
+    if case.raw is not None:
+        return exact(case.raw[name], case.frame[name])
+    return from_profiles(one, two)
+
+
+def _picture(column: ColumnProfile) -> dict[str, Any]:
+    """What the plots need of one side."""
+    cells: dict[str, Any] = {"rows": column.rows, "null": column.null}
+    if column.kind == "numeric":
+        cells |= {"edges": list(column.edges), "counts": list(column.counts[:-1])}
+        cells |= {"low": column.low, "high": column.high}
+    elif column.levels:
+        cells |= {"levels": list(column.levels), "counts": list(column.counts[:-1])}
+    return cells
+
+
+def _verdict(case: _Case, columns: Mapping[str, ColumnDrift]) -> tuple[Outcome, tuple[str, ...]]:
+    drifted = [item.reason for item in columns.values() if item.drifted]
+    if drifted:
+        return Outcome.FAIL, tuple(drifted)
+    rows = case.live.rows
+    if not case.reference.rows or not case.reference.columns:
+        return Outcome.UNSURE, ("the reference has no rows to compare with",)
+    if rows < case.min_rows:
+        seen = "there are no live rows" if not rows else f"{plural(rows, 'live row')} are too few"
+        seen = "1 live row is too few" if rows == 1 else seen
+        return Outcome.UNSURE, (f"{seen}: at least {case.min_rows} are needed",)
+    judged = [item for item in columns.values() if item.name not in case.reference.not_monitored]
+    blind = [item for item in judged if item.outcome is Outcome.UNSURE]
+    if not judged:
+        return Outcome.UNSURE, ("no column can be compared by value",)
+    if len(blind) == len(judged):
+        text = "the window is too short to tell: rows come in runs"
+        return Outcome.UNSURE, (f"{text} ({blind[0].name}: {blind[0].reason})",)
+    if blind:
+        names = ", ".join(item.name for item in blind)
+        return Outcome.PASS, (f"only large changes could be seen in {names}",)
+    return Outcome.PASS, ()
