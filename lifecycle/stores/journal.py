@@ -34,19 +34,8 @@ import polars as pl
 from lifecycle.errors import LogError
 
 SUFFIX = ".journal"
-COLUMNS = (
-    "prediction_id",
-    "time",
-    "model",
-    "version",
-    "arm",
-    "step",
-    "key",
-    "latency_ms",
-    "features",
-    "prediction",
-    "score",
-    "error",
+COLUMNS = tuple(
+    "prediction_id time model version arm step key latency_ms features prediction score error".split()
 )
 TIME = pl.Datetime("us", "UTC")
 _FRAME = struct.Struct("<II")
@@ -74,6 +63,16 @@ def _code(array: np.ndarray | None, declared: str = "") -> str:
         return f"O{declared}" if declared in {"boolean", "string"} else "O"
     width = "" if array.ndim == 1 else str(array.shape[1])
     return f"{array.dtype.newbyteorder('<').str}/{width}"
+
+
+def _columns(
+    features: Mapping[str, np.ndarray], types: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _code(array, types.get(name, ""))) for name, array in features.items())
+
+
+def _moments(time: int | np.ndarray) -> int | bytes:
+    return time if isinstance(time, int) else time.astype("<M8[us]").tobytes()
 
 
 class Journal:
@@ -136,10 +135,7 @@ class Journal:
         if last is not None and last[0] == names and last[1] == shapes:
             index = last[2]
         else:
-            declared = types or {}
-            columns = tuple(
-                (name, _code(array, declared.get(name, ""))) for name, array in features.items()
-            )
+            columns = _columns(features, types or {})
             index = self._head((model, version, columns, _code(prediction), _code(score)))
             self._last[model, version] = (names, shapes, index)
         record = (
@@ -147,7 +143,7 @@ class Journal:
             index,
             prediction_id,
             rows,
-            time if isinstance(time, int) else time.astype("<M8[us]").tobytes(),
+            _moments(time),
             arm,
             step,
             key,
@@ -207,6 +203,29 @@ def adopt(path: Path) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def frame(
+    model: str,
+    version: int,
+    prediction_id: str,
+    *,
+    rows: int,
+    time: int | np.ndarray,
+    features: Mapping[str, np.ndarray],
+    prediction: np.ndarray,
+    score: np.ndarray | None,
+    arm: str,
+    key: Sequence[str | None] | None,
+    types: Mapping[str, str],
+) -> pl.DataFrame:
+    """A batch as rows of the log, without a journal between; arguments as for `Journal.append`."""
+    columns = _columns(features, types)
+    head = [model, version, columns, _code(prediction), _code(score)]
+    packed = [_packed(array) for array in features.values()]
+    scores = None if score is None else score.tobytes()
+    record = [prediction_id, rows, _moments(time), arm, 0, key, None, packed]
+    return _frame(head, [[*record, _packed(prediction), scores, None]])
 
 
 def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict[int, pl.DataFrame]:
@@ -324,7 +343,7 @@ def _times(times: Sequence[int | bytes], counts: Sequence[int]) -> pl.Series:
 def _keys(keys: Sequence[Any], counts: Sequence[int]) -> pl.Series:
     flat: list[str | None] = []
     for key, count in zip(keys, counts, strict=True):
-        flat += key if isinstance(key, list) else [key] * count
+        flat += key if isinstance(key, (list, tuple)) else [key] * count
     return pl.Series(flat, dtype=pl.String)
 
 

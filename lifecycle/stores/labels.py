@@ -177,7 +177,7 @@ class LabelStore:
                 where=", ".join(frame.columns),
                 fix="name the predictions by id, or by key and time",
             )
-        wanted = pl.DataFrame({"row": range(len(frame)), "key": _text_keys(frame[key])})
+        wanted = pl.DataFrame({"row": range(len(frame)), "key": as_keys(frame[key])})
         columns = ["prediction_id", "time", "key"]
         if time not in frame.columns:
             log = PredictionLog(self.directory).read(model, columns=columns)
@@ -246,7 +246,12 @@ def _by_id(tokens: pl.Series, secret: bytes, model: str) -> pl.Series:
     )
 
 
-def _text_keys(keys: pl.Series) -> pl.Series:
+def as_keys(keys: pl.Series) -> pl.Series:
+    """Keys as the text that the log keeps.
+
+    >>> as_keys(pl.Series([7.0, None])).to_list()
+    ['7', None]
+    """
     if keys.dtype.is_float() and (keys.drop_nulls() == keys.drop_nulls().floor()).all():
         keys = keys.cast(pl.Int64)  # whole numbers that a null made floats
     return keys.cast(pl.String)

@@ -25,7 +25,6 @@ import threading
 import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -35,6 +34,7 @@ import polars as pl
 from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal, sealed
 from lifecycle.stores.journal import COLUMNS, TIME, Journal
+from lifecycle.stores.sealed import Moment
 
 _LOGGER = logging.getLogger("lifecycle.log")
 _EMPTY: dict[str, pl.DataType] = {
@@ -47,30 +47,6 @@ _EMPTY: dict[str, pl.DataType] = {
     "prediction": pl.Null(),
     "score": pl.Float64(),
 }
-Moment = str | datetime | date | None
-
-
-def moment(value: Moment, name: str = "time") -> datetime | None:
-    """A point in time in UTC; without a zone it is taken as UTC.
-
-    >>> moment("2026-04-01")
-    datetime.datetime(2026, 4, 1, 0, 0, tzinfo=datetime.timezone.utc)
-
-    Raises:
-        DataError: the text is no ISO date or time.
-    """
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise DataError(
-                f"{name} is {value!r}, no date or time", fix="write 2026-04-01 or 2026-04-01T12:00"
-            ) from error
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class PredictionWriter:
@@ -299,7 +275,7 @@ class PredictionLog:
         wanted = list(columns or COLUMNS)
         if unknown := sorted(set(wanted) - set(COLUMNS)):
             raise DataError(f"the log has no column {unknown[0]!r}", where=model)
-        query, first, last = _window(since, until, version)
+        query, first, last = sealed.window(since, until, version)
         # journals first: what is sealed between the two steps is then met twice and dropped
         # from the journal, never missed
         unsealed = self._unsealed(model, skip_damaged=skip_damaged)
@@ -336,6 +312,12 @@ class PredictionLog:
         """
         chosen = name or f"{clock.time_ns() // 1_000_000}-{os.getpid()}-{os.urandom(4).hex()}"
         sealed.write(self.directory, model, frame.select(COLUMNS), chosen, replace=True)
+
+    def discard(self, model: str, name: str) -> None:
+        """Take back what `write` stored under names that begin with `name`."""
+        for path in sealed.files(self.directory, model):
+            if path.name.startswith(name):
+                path.unlink()
 
     def seal(self) -> int:
         """Make Parquet of the journals of dead processes.
@@ -398,16 +380,3 @@ class PredictionLog:
 
     def _journals(self) -> list[Path]:
         return sorted((self.directory / "journal").glob(f"*{journal.SUFFIX}"))
-
-
-def _window(since: Moment, until: Moment, version: int | None) -> tuple[pl.Expr, str, str]:
-    """Which rows, and the first and last folder that can hold them."""
-    start, end = moment(since, "since"), moment(until, "until")
-    query, first, last = pl.lit(value=True), "date=", "date=~"
-    if start:
-        query, first = query & (pl.col("time") >= start), f"date={start.date()}"
-    if end:
-        query, last = query & (pl.col("time") < end), f"date={end.date()}"
-    if version is not None:
-        query &= pl.col("version") == version
-    return query, first, last

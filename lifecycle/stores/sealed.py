@@ -1,7 +1,6 @@
 """The sealed half of the prediction log: hive-partitioned Parquet, written whole or not at all.
 
 >>> import tempfile
->>> from datetime import datetime
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     write(folder, "a/b", pl.DataFrame({"time": [datetime(2026, 4, 1)], "n": [1]}), "part")
 ...     [str(path.relative_to(folder)) for path in files(folder, "a/b")]
@@ -12,17 +11,57 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
 
-from lifecycle.errors import LogError
+from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal
 
 SCHEMA = "1"
 _KEY = "lifecycle.schema"
 _FIX = "restore the file, move it away, or read with skip_damaged=True"
+
+
+Moment = str | datetime | date | None
+
+
+def moment(value: Moment, name: str = "time") -> datetime | None:
+    """A point in time in UTC; without a zone it is taken as UTC.
+
+    >>> moment("2026-04-01")
+    datetime.datetime(2026, 4, 1, 0, 0, tzinfo=datetime.timezone.utc)
+
+    Raises:
+        DataError: the text is no ISO date or time.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise DataError(
+                f"{name} is {value!r}, no date or time", fix="write 2026-04-01 or 2026-04-01T12:00"
+            ) from error
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def window(since: Moment, until: Moment, version: int | None) -> tuple[pl.Expr, str, str]:
+    """Which rows, and the first and last folder that can hold them."""
+    start, end = moment(since, "since"), moment(until, "until")
+    query, first, last = pl.lit(value=True), "date=", "date=~"
+    if start:
+        query, first = query & (pl.col("time") >= start), f"date={start.date()}"
+    if end:
+        query, last = query & (pl.col("time") < end), f"date={end.date()}"
+    if version is not None:
+        query &= pl.col("version") == version
+    return query, first, last
 
 
 def days(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

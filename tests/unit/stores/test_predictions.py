@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal, sealed
 from lifecycle.stores.journal import COLUMNS, TIME
-from lifecycle.stores.predictions import PredictionLog, PredictionWriter, moment
+from lifecycle.stores.predictions import PredictionLog, PredictionWriter
 
 NOW = 1_775_044_800_000_000  # 2026-04-01T12:00
 DAY = 86_400_000_000
@@ -241,7 +241,7 @@ def test_columns_are_chosen_and_known(tmp_path, writer):
         PredictionLog(tmp_path).read("churn", columns=["age"])
     with pytest.raises(DataError, match="since is 'yesterday'"):
         PredictionLog(tmp_path).read("churn", since="yesterday")
-    assert moment(date(2026, 4, 1)) == datetime(2026, 4, 1, tzinfo=UTC)
+    assert sealed.moment(date(2026, 4, 1)) == datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def test_a_log_that_is_not_there_is_empty(tmp_path):

@@ -1,0 +1,95 @@
+import pandas as pd
+import polars as pl
+import pytest
+
+from lifecycle.config import Config
+from lifecycle.errors import ConfigError, DataError, LabelError
+from lifecycle.stores import ids
+from lifecycle.stores.labels import LabelStore
+from lifecycle.stores.predictions import PredictionWriter
+from lifecycle.workflows.feedback import feedback
+
+NOW = 1_775_044_800_000_000  # 2026-04-01T12:00
+
+
+@pytest.fixture
+def known(config):
+    """Ids of two logged predictions, of customers c1 and c2 at 12:00 and 13:00."""
+    import numpy as np
+
+    secret = ids.secret(config.log.dir)
+    names = [ids.issue(secret, model="churn", version=1, time=NOW) for _ in range(2)]
+    with PredictionWriter(config.log.dir, seal_seconds=1e6, background=False) as writer:
+        for place, name in enumerate(names):
+            writer.append(
+                "churn",
+                1,
+                name,
+                time=NOW + place * 3_600_000_000,
+                key=f"c{place + 1}",
+                features={"x": np.zeros(1)},
+                prediction=np.array([True]),
+            )
+    return names
+
+
+def stored(config):
+    rows = LabelStore(config.log.dir).read("churn")
+    return dict(zip(rows["prediction_id"], rows["label"], strict=True))
+
+
+def test_a_list_of_dicts_is_enough(config, known):
+    given = [{"prediction_id": name, "label": 1} for name in known]
+    assert feedback(config, given).accepted == 2
+    assert stored(config) == dict.fromkeys(known, True)  # the type that the model answers
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "csv", "parquet"])
+def test_frames_and_files_in_each_form(config, known, tmp_path, kind):
+    frame = pd.DataFrame(
+        {
+            "customer_id": ["c1", "c2", "c9"],
+            "ts": ["2026-04-01 12:00:00", "2026-04-01 13:00:00", "2026-04-01 12:00:00"],
+            "churned": [0, 1, 1],
+        }
+    )
+    given = {"pandas": frame, "polars": pl.from_pandas(frame)}.get(kind, tmp_path / f"late.{kind}")
+    if kind == "csv":
+        frame.to_csv(given, index=False)
+    elif kind == "parquet":
+        frame.to_parquet(given)
+    done = feedback(config, given)
+    assert (done.accepted, done.unmatched) == (2, 1)
+    assert stored(config) == {known[0]: False, known[1]: True}
+
+
+def test_generic_names_do_as_well(config, known):
+    given = pd.DataFrame({"key": ["c1"], "time": ["2026-04-01T12:00"], "label": [0]})
+    assert feedback(config, given).accepted == 1
+    assert stored(config) == {known[0]: False}
+
+
+def test_a_bad_batch_stores_nothing(config, known):
+    for given in (
+        [{"prediction_id": known[0], "label": 1}, {"prediction_id": "forged", "label": 1}],
+        [{"prediction_id": known[0], "label": 1}, {"prediction_id": known[1], "label": "x"}],
+        [{"prediction_id": known[0]}],
+        [3],
+        [],
+    ):
+        with pytest.raises(LabelError):
+            feedback(config, given)
+    assert stored(config) == {}
+
+
+def test_a_missing_file_and_name_are_said(config):
+    with pytest.raises(DataError, match="no such file"):
+        feedback(config, "late.csv")
+    with pytest.raises(ConfigError, match="no model name"):
+        feedback(Config(), [{"label": 1}])
+
+
+def test_names_are_the_champions_where_the_config_has_none(config, known):
+    bare = config.with_values(target="", key="", time="")
+    with pytest.raises(LabelError, match="no column 'label'"):
+        feedback(bare, [{"prediction_id": known[0], "churned": 1}])  # nothing is registered
