@@ -68,16 +68,19 @@ $(VENV)/bin/python:
 
 # the stamps are older than what they were made from only when that changed
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all]"
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,test,lint]"
+	@echo "Installing into $(VENV), with what tests need; the first time this takes some minutes."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,test,lint]"
 	@touch $@ $(VENV)/.installed
 
 $(LOWEST)/.installed: pyproject.toml .ci/lowest.py
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python .ci/lowest.py pyproject.toml > $(LOWEST)/lowest.txt
-	$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST)/lowest.txt -e ".[all,test]"
+	@echo "Installing the lowest versions into $(LOWEST); this takes some minutes."
+	@$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST)/lowest.txt -e ".[all,test]"
 	@touch $@
