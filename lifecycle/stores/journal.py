@@ -34,9 +34,12 @@ import polars as pl
 from lifecycle.errors import LogError
 
 SUFFIX = ".journal"
-COLUMNS = tuple(
-    "prediction_id time model version arm step key latency_ms features prediction score error".split()
+# fmt: off
+COLUMNS = (
+    "prediction_id", "time", "model", "version", "arm", "step", "key", "latency_ms", "features",
+    "prediction", "score", "error",
 )
+# fmt: on
 TIME = pl.Datetime("us", "UTC")
 _FRAME = struct.Struct("<II")
 _HEAD, _ROWS = 0, 1
