@@ -168,7 +168,7 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
     time = key = None
     if spec.time in decoder.extras and spec.time in frame:
         try:
-            moments = pd.to_datetime(frame[spec.time], utc=True)
+            moments = pd.to_datetime(frame[spec.time], utc=True, format="ISO8601")
         except (ValueError, TypeError) as error:
             raise DataError(f"column {spec.time!r} is no time: {str(error)[:200]}") from None
         time = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")

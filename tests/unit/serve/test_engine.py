@@ -1,0 +1,165 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lifecycle.errors import LogError, ModelNotFound, PredictionFailed
+from lifecycle.models.predicting import Output
+from lifecycle.records import Arm, Plan
+from lifecycle.serve.engine import Engine, Pace, jsonable
+from lifecycle.serve.slots import SlotTable
+from lifecycle.stores import ids
+from lifecycle.stores.predictions import PredictionLog
+
+BODY = b'{"dataframe_records": [{"age": 30, "plan": "pro"}, {"age": 50, "plan": "basic"}]}'
+
+
+def rows_of(engine, body=BODY):
+    return engine.choose().slot.decoder.json(body)
+
+
+def test_an_answer_was_logged_before(engine, tmp_path):
+    answer = engine.answer("churn", rows_of(engine), key="c9")
+    assert answer.predictions == ["no", "yes"]
+    assert (answer.model, answer.version, answer.arm) == ("churn", 7, "champion")
+    log = PredictionLog(tmp_path).read("churn")
+    assert log["prediction_id"].to_list() == [f"{answer.id}.0", f"{answer.id}.1"]
+    assert log["prediction"].to_list() == ["no", "yes"]
+    assert log["score"].to_list() == [0.1, 0.9]
+    assert log["key"].to_list() == ["c9", "c9"]
+    assert log["version"].to_list() == [7, 7]
+    assert log["features"].struct.field("age").to_list() == [30.0, 50.0]
+    assert (log["latency_ms"] > 0).all()
+    assert ids.check(engine.secret, f"{answer.id}.1", model="churn").arm == "champion"
+
+
+def test_the_requests_own_time_and_key_are_logged(engine, tmp_path):
+    body = (
+        b'{"dataframe_records": [{"age": 1, "plan": "a", "ts": "2026-01-01", "id": "c1"},'
+        b' {"age": 2, "plan": "b"}]}'
+    )
+    engine.answer("churn", rows_of(engine, body), key="fallback")
+    log = PredictionLog(tmp_path).read("churn")
+    assert log["key"].to_list() == ["c1", "fallback"]
+    assert log["time"].dt.year().to_list()[0] == 2026
+    assert log["time"].dt.date().n_unique() == 2  # the second has its time of arrival
+
+
+def test_a_model_that_raises_is_logged_and_keeps_its_secret(engine, tmp_path):
+    rows = rows_of(engine, b'{"inputs": {"age": 99, "plan": "x"}}')
+    with pytest.raises(PredictionFailed) as caught:
+        engine.answer("churn", rows)
+    assert "secret" not in str(caught.value)
+    log = PredictionLog(tmp_path).read("churn")
+    assert log["error"].to_list() == ["ZeroDivisionError: no one is 99 in /secret/path"]
+    assert log["prediction_id"].to_list() == [caught.value.error_id]
+    assert log["prediction"].to_list() == [None]
+    assert engine.figures.requests == {("churn", 7, 500): 1}
+
+
+def test_too_few_answers_are_a_failure(make_slot):
+    short = make_slot(answer=lambda columns: Output(columns["age"][:1]))
+    engine = Engine(SlotTable().with_only(short), secret=b"s" * 32)
+    with pytest.raises(PredictionFailed):
+        engine.answer("churn", rows_of(engine))
+
+
+def test_what_cannot_be_logged_is_not_answered(engine):
+    class Full:
+        def append(self, *_arguments, **_more):
+            raise LogError("no space left on device")
+
+    engine.writer = Full()
+    with pytest.raises(LogError):
+        engine.answer("churn", rows_of(engine))
+    assert engine.figures.requests == {}
+
+
+def test_arms_share_by_key_and_can_be_overridden(make_slot):
+    slots = {7: make_slot(7), 8: make_slot(8)}
+    plan = Plan("churn", (Arm("champion", 7, 0.5), Arm("challenger", 8, 0.5)), step=2, salt="r")
+    engine = Engine(SlotTable().with_group(plan, slots), secret=b"s" * 32)
+    arms = {f"k{index}": engine.choose(key=f"k{index}").arm.name for index in range(200)}
+    assert set(arms.values()) == {"champion", "challenger"}
+    assert all(engine.choose(key=key).arm.name == arm for key, arm in arms.items())
+    assert {engine.choose().arm.name for _ in range(100)} == {"champion", "challenger"}
+    answer = engine.answer("churn", rows_of(engine), version=8)
+    assert (answer.version, answer.arm) == (8, "challenger")
+    assert ids.check(engine.secret, f"{answer.id}.0", model="churn").step == 2
+    with pytest.raises(ModelNotFound, match="version 9 is not served"):
+        engine.choose(version=9)
+
+
+def test_a_swap_does_not_split_a_request(engine, make_slot):
+    choice = engine.choose()
+    rows = choice.slot.decoder.json(BODY)
+    engine.table = engine.table.with_only(make_slot(8))
+    answer = engine.record(choice, rows, engine.predict(choice, rows), begun=0)
+    assert answer.version == 7
+    assert engine.answer("churn", rows).version == 8
+
+
+def test_prediction_may_run_in_another_thread(engine):
+    choice, found = engine.choose(), []
+    rows = choice.slot.decoder.json(BODY)
+    thread = threading.Thread(target=lambda: found.append(engine.predict(choice, rows)))
+    thread.start()
+    thread.join()
+    assert engine.record(choice, rows, found[0], begun=0).predictions == ["no", "yes"]
+
+
+def test_pace_knows_long_from_short():
+    pace = Pace()
+    assert pace.expected(1) == 0
+    pace.measured(1, 200_000)
+    assert pace.expected(1) == 200_000
+    assert pace.expected(10_000) > 1_000_000
+    pace.measured(1000, 1_000_000)
+    assert pace.expected(100) == 200_000
+    assert pace.expected(5000) == pytest.approx(5_000_000)
+    pace.measured(1, 100_000)
+    assert 100_000 < pace.expected(1) < 200_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (np.array([1, 2]), [1, 2]),
+        (np.array([True]), [True]),
+        (np.array([[0.5, 0.25]]), [[0.5, 0.25]]),
+        (np.array(["a", None], dtype=object), ["a", None]),
+        (pd.DataFrame({"a": [1], "b": ["x"]}), [{"a": 1, "b": "x"}]),
+        (pd.Series([1.5], name="y"), [{"y": 1.5}]),
+        ([{"a": np.int64(1)}], [{"a": 1}]),
+        (pd.DataFrame({"t": [pd.Timestamp("2026-01-01")]}), [{"t": "2026-01-01T00:00:00"}]),
+        ({"a": np.array([1])}, {"a": [1]}),
+    ],
+)
+def test_answers_are_what_mlflow_makes_of_them(answer, expected):
+    assert jsonable(answer) == expected
+
+
+def test_frames_are_answered_as_records_and_logged_as_text(make_slot, engine, tmp_path):
+    def answer(columns):
+        frame = pd.DataFrame({"low": columns["age"] - 1, "high": columns["age"] + 1})
+        return Output(np.array(frame.to_dict("records"), dtype=object), raw=frame)
+
+    engine.table = SlotTable().with_only(make_slot(answer=answer))
+    found = engine.answer("churn", rows_of(engine)).predictions
+    assert found == [{"low": 29.0, "high": 31.0}, {"low": 49.0, "high": 51.0}]
+    logged = PredictionLog(tmp_path).read("churn")["prediction"].to_list()
+    assert logged[0] == '{"low": 29.0, "high": 31.0}'
+
+
+def test_an_unknown_model_names_the_nearest(engine):
+    with pytest.raises(ModelNotFound, match="did you mean 'churn'"):
+        engine.choose("chrun")
+
+
+def test_a_request_of_a_model_without_key_takes_the_routing_key(make_slot, engine, tmp_path):
+    spec = replace(engine.choose().slot.loaded.spec, key=None)
+    engine.table = SlotTable().with_only(make_slot(spec=spec))
+    engine.answer("churn", rows_of(engine), key="r1")
+    assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["r1", "r1"]
