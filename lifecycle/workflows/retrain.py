@@ -1,0 +1,306 @@
+"""Train again on fresh rows, gate the result, and make it the challenger where it passes.
+
+>>> from lifecycle.config import Config
+>>> retrain(Config(name="churn"), "fresh.parquet", if_flagged=True).version  # doctest: +SKIP
+ModelVersion(name='churn', version=4, ..., aliases=('challenger',), ...)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.config import Config
+from lifecycle.errors import ConfigError, DataError, LifecycleError, ModelNotFound
+from lifecycle.models.inputs import array
+from lifecycle.models.recency import choose
+from lifecycle.models.tables import check_training
+from lifecycle.records import (
+    Column,
+    Decision,
+    Entry,
+    GateReport,
+    ModelRef,
+    ModelSpec,
+    ModelVersion,
+    Outcome,
+    Retraining,
+)
+from lifecycle.stages import PRODUCTION
+from lifecycle.stores import artifacts, datasets, registry
+from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.tracking import connect
+from lifecycle.workflows.gate import gate
+from lifecycle.workflows.promote import promote
+from lifecycle.workflows.train import register, train
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MOST_REASON = 1500  # characters of a reason in the ledger
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is trained on: the data as they were given, or some rows and columns of them."""
+
+    data: datasets.Source
+    reason: str
+
+
+def retrain(
+    config: Config,
+    data: datasets.Source,
+    *,
+    validation: datasets.Source | None = None,
+    if_flagged: bool = False,
+    candidates: Sequence[Any] = (),
+) -> Retraining:
+    """Train on the champion's terms, register the best, gate it.
+
+    Target, time, key, task, inputs and the kind of estimator are the champion's where the
+    configuration or `candidates` do not say otherwise. What passes the gates gets the alias
+    `challenger`, and is promoted at once where `[retrain] promote` says so. One ledger entry of
+    kind `retrain` tells what came of it; a retraining that breaks off leaves none, and the flag
+    stays up.
+
+    Args:
+        config: name, tracking, `[train]`, `[gates]`, `[retrain]`.
+        data: all labelled rows, the old and the fresh; a frame or file.
+        validation: rows to judge on; by default a hold-out is taken from `data`.
+        if_flagged: do nothing unless a check of the champion has asked for training since.
+        candidates: what is tried, as for `train`.
+
+    Returns:
+        The new version with its gate report; `.refused` says why it may not be promoted. Without
+        a flag `.decision.retrain` is False and nothing was done.
+
+    Raises:
+        DataError: the data cannot be used, or a column that the champion takes is missing.
+        TrainingFailed: no candidate could be trained.
+        RegistryUnavailable: MLflow does not answer.
+    """
+    if not config.name:
+        raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
+    client = connect(config)
+    champion = _champion(client, config.name)
+    flag = open_flag(Ledger(client, config.name).entries(), champion)
+    if if_flagged and flag is None:
+        return Retraining(config.name, Decision(False, (_quiet(config.name, champion),)))
+    spec = _spec(client, champion)
+    config = _with_defaults(config, spec)
+    rows = _rows(config, data, spec)
+    why = _why(flag)
+    training = train(
+        config,
+        rows.data,
+        candidates=tuple(candidates) or _candidates(config, client, champion),
+        validation=validation,
+        parent_version=champion.version if champion else None,
+        cause=_cause(flag),
+    )
+    version = register(config, training.best)
+    report = gate(config, version)
+    decision = Decision(True, (*why, rows.reason))
+    refused = "" if report.passed else _refusal(report)
+    _enter(client, version, report, decision, champion=champion, flag=flag)
+    if report.passed:
+        registry.challenge(client, version)
+        if config.retrain.promote:
+            _promote(config, version, "; ".join(why))
+    version = registry.find(client, version)
+    return Retraining(config.name, decision, version, report, training, refused)
+
+
+def open_flag(entries: Sequence[Entry], champion: ModelVersion | None) -> Entry | None:
+    """The newest check's call for training, unless it was answered or is of another champion.
+
+    >>> flag = Entry(1, "", "", "", "", "flag", version=2, extra={"retrain": True})
+    >>> open_flag([flag], ModelVersion("churn", 2)) is flag
+    True
+    >>> open_flag([flag], ModelVersion("churn", 3)) is None
+    True
+
+    Args:
+        entries: the ledger, oldest first.
+        champion: the version in production.
+    """
+    for entry in reversed(entries):
+        if entry.kind == "retrain":
+            return None
+        if entry.kind == "flag":
+            other = champion is None or entry.version not in (None, champion.version)
+            return None if other or not entry.extra.get("retrain") else entry
+    return None
+
+
+def _champion(client: "MlflowClient", name: str) -> ModelVersion | None:
+    try:
+        return registry.find(client, ModelRef(name, alias="champion"))
+    except ModelNotFound:
+        return None
+
+
+def _quiet(name: str, champion: ModelVersion | None) -> str:
+    if champion is None:
+        return f"no version of {name!r} is in production, so no check has called for training"
+    return f"no check of {champion.ref} has called for training since the last one"
+
+
+def _why(flag: Entry | None) -> tuple[str, ...]:
+    if flag is None:
+        return ("it was asked for",)
+    return (f"the check of {flag.time[:16]} called for it: {flag.reason}",)
+
+
+def _cause(flag: Entry | None) -> str:
+    if flag is None:
+        return "asked for"
+    return f"ledger entry {flag.seq}: {flag.reason} {flag.evidence_link}".strip()[:MOST_REASON]
+
+
+def _spec(client: "MlflowClient", champion: ModelVersion | None) -> ModelSpec | None:
+    """What the champion is; None without one, and for one whose target is not known."""
+    if champion is None:
+        return None
+    spec = artifacts.spec(client, champion)
+    return spec if spec.target else None
+
+
+def _with_defaults(config: Config, spec: ModelSpec | None) -> Config:
+    if spec is None:
+        return config
+    known = {
+        "target": config.target or spec.target or "",
+        "time": config.time or spec.time or "",
+        "key": config.key or spec.key or "",
+        "task": config.task or spec.task,
+    }
+    if spec.task == "binary" and not config.train.positive:
+        known["train__positive"] = str(spec.classes[1])
+    if not config.train.metric and spec.primary_metric:
+        known["train__metric"] = spec.primary_metric
+    return config.with_values(**known)
+
+
+def _rows(config: Config, data: datasets.Source, spec: ModelSpec | None) -> Rows:
+    """The champion's columns of the rows that are worth training on.
+
+    Raises:
+        DataError: a column that the champion takes is missing.
+    """
+    frame = datasets.read(data)
+    chosen: Any = data
+    kept = frame
+    if spec is not None and spec.features:
+        missing = [name for name in spec.feature_names if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"columns that the champion takes are missing: {', '.join(missing)}",
+                where="the data to retrain on",
+                fix="add them; to change the inputs use `lifecycle train`",
+            )
+        roles = {config.target, config.time, config.key, config.train.weight}
+        wanted = [name for name in frame.columns if name in {*spec.feature_names, *roles}]
+        if len(wanted) < len(frame.columns):
+            chosen = kept = frame[wanted]
+    if not config.time:
+        return Rows(chosen, "trained on all rows: there is no time column to say which are recent")
+    table = check_training(
+        kept,
+        target=config.target,
+        time=config.time,
+        key=config.key,
+        weight=config.train.weight,
+        task=config.task,
+        positive=config.train.positive,
+    )
+    choice = choose(table, share=config.train.holdout, seed=config.train.seed)
+    if choice.since is not None:
+        times = array(kept[config.time], Column(config.time, "datetime"))
+        chosen = kept[times >= choice.since.to_datetime64()].reset_index(drop=True)
+    return Rows(chosen, choice.reason)
+
+
+def _candidates(
+    config: Config, client: "MlflowClient", champion: ModelVersion | None
+) -> tuple[Any, ...]:
+    """The champion's own kind of estimator with its settings; () leaves the choice to `train`."""
+    if champion is None or config.train.candidates:
+        return ()
+    try:
+        loaded = artifacts.load(client, champion, config.with_values(models__compile=False))
+    except LifecycleError:  # a champion that cannot be read must not stop its own replacement
+        return ()
+    found = bare(loaded.estimator)
+    return () if found is None else (found,)
+
+
+def bare(estimator: Any) -> Any:
+    """What was tried, out of what was made of it: without threshold, preprocessor and fit.
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import Pipeline
+    >>> bare(Pipeline([("prepare", "passthrough"), ("model", Ridge(alpha=2.0))]))
+    Ridge(alpha=2.0)
+
+    Args:
+        estimator: as it was loaded; None where there is none.
+
+    Returns:
+        An estimator that is not fitted; a user's own Pipeline stays one.
+    """
+    from sklearn.base import clone
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    found = estimator
+    while isinstance(found, (FixedThresholdClassifier, FrozenEstimator)):
+        found = found.estimator
+    if not hasattr(found, "fit") or not hasattr(found, "get_params"):
+        return None
+    steps = getattr(found, "named_steps", {})
+    return clone(steps["model"] if list(steps) == ["prepare", "model"] else found)
+
+
+def _refusal(report: GateReport) -> str:
+    open_ = [item for item in report.results if item.outcome is not Outcome.PASS]
+    return "; ".join(f"{item.gate} ({item.outcome}): {item.reason}" for item in open_)
+
+
+def _enter(
+    client: "MlflowClient",
+    version: ModelVersion,
+    report: GateReport,
+    decision: Decision,
+    *,
+    champion: ModelVersion | None,
+    flag: Entry | None,
+) -> None:
+    """The ledger entry, with the gates' evidence as its own."""
+    ledger = Ledger(client, version.name)
+    gates = [
+        entry
+        for entry in ledger.entries()
+        if entry.kind == "gate" and entry.version == version.version
+    ]
+    extra: dict[str, Any] = {
+        "outcome": str(report.outcome),
+        "parent": champion.version if champion else None,
+        "flag": flag.seq if flag else None,
+    }
+    written = draft(
+        kind="retrain",
+        version=version.version,
+        to="challenger" if report.passed else None,
+        reason="; ".join(decision.reasons)[:MOST_REASON],
+        evidence_digest=gates[-1].evidence_digest if gates else "",
+        evidence_link=gates[-1].evidence_link if gates else "",
+        extra=extra,
+    )
+    ledger.append(lambda _entries: written)
+
+
+def _promote(config: Config, version: ModelVersion, reason: str) -> None:
+    order = config.stages.order
+    for stage in order[1 : order.index(PRODUCTION) + 1]:
+        promote(config, version, to=stage, reason=f"retrained: {reason}"[:MOST_REASON])
