@@ -13,6 +13,8 @@
 np.True_
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -133,8 +135,26 @@ def _fit(estimator: Any, prepared: Prepared, table: Table, rows: Array) -> tuple
             keywords = {f"{step}__sample_weight": weights[rows]}
         else:
             notes = (f"{prepared.name}: takes no sample weights, fitted without",)
-    estimator.fit(inputs(prepared, table, rows), table.y[rows], **keywords)
+    with _all_cores(estimator.steps[-1][1]):
+        estimator.fit(inputs(prepared, table, rows), table.y[rows], **keywords)
     return notes
+
+
+@contextmanager
+def _all_cores(model: Any) -> Iterator[None]:
+    """A forest grows its trees in threads; what is kept answers in one, which is faster a row."""
+    if "Forest" not in type(model).__name__ and "ExtraTrees" not in type(model).__name__:
+        yield
+        return
+    own = model.get_params().get("n_jobs")
+    if own is not None or "n_jobs" not in model.get_params():
+        yield
+        return
+    model.set_params(n_jobs=-1)
+    try:
+        yield
+    finally:
+        model.set_params(n_jobs=own)
 
 
 def _threshold(

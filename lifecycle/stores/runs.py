@@ -179,6 +179,16 @@ def log_model(
     return str(logged.model_uri)
 
 
+def warm() -> None:
+    """Import what logging needs, once a process, so that no candidate is charged with it."""
+    import mlflow.sklearn
+    import skops.io
+
+    lineage.requirements()
+    assert mlflow.sklearn is not None
+    assert skops.io is not None
+
+
 def _untrusted(estimator: Any, error: Exception) -> UntrustedModel:
     kind = type(estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator)
     return UntrustedModel(
