@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lifecycle.errors import ModelNotFound, RegistryError
 from lifecycle.named import nearest
 from lifecycle.records import Entry, ModelRef, ModelVersion
-from lifecycle.stages import ORDER, STAGING, Standing, standing
+from lifecycle.stages import MOVES, ORDER, STAGING, Standing, standing
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import answers, quiet
 
@@ -29,7 +29,9 @@ PROJECTED = "lifecycle.projected"  # tag of the registered model: the last entry
 STAGE = "lifecycle.stage"  # tag of a version
 DIGEST = "lifecycle.digest"
 SPEC_RUN = "lifecycle.spec_run"
+CHALLENGER = "challenger"  # alias of the last version that a retraining made and the gates passed
 PAGE = 200
+UNSPOKEN = "nothing was promoted through the ledger yet"
 MENDED = "the next verb, or `lifecycle doctor --fix`, brings them in line"
 
 
@@ -140,10 +142,7 @@ def heal(client: "MlflowClient", name: str) -> tuple[int, ...]:
         The versions that were entered.
     """
     entered = []
-    ours = [item for item in _search(client, name) if SPEC_RUN in item.tags]
-    if not ours or all(_born(Ledger(client, name).entries(), item) for item in ours):
-        return ()
-    for found in ours:
+    for found in _unborn(client, name):
         entry = draft(
             kind="register",
             version=int(found.version),
@@ -154,6 +153,11 @@ def heal(client: "MlflowClient", name: str) -> tuple[int, ...]:
         if written is not None:
             entered.append(int(found.version))
     return tuple(entered)
+
+
+def unborn(client: "MlflowClient", name: str) -> tuple[int, ...]:
+    """The versions of ours that the ledger does not know, which `heal` would enter."""
+    return tuple(int(found.version) for found in _unborn(client, name))
 
 
 def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> None:
@@ -188,6 +192,8 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
                     client.set_registered_model_alias(name, alias, str(version))
                 elif version is None and present is not None and _ours(model, alias):
                     client.delete_registered_model_alias(name, alias)
+            if model.now.production and model.aliases.get(CHALLENGER) == model.now.production:
+                client.delete_registered_model_alias(name, CHALLENGER)  # it has won
             for number, stage in model.now.stages.items():
                 if number in found and found[number].tags.get(STAGE) != stage:
                     client.set_model_version_tag(name, str(number), STAGE, stage)
@@ -195,6 +201,16 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
                 client.set_registered_model_tag(name, PROJECTED, str(last))
         if len(Ledger(client, name).entries()) == last:
             return
+
+
+def challenge(client: "MlflowClient", version: ModelVersion) -> None:
+    """Make a version the challenger; the ledger entry of its retraining was written before.
+
+    Raises:
+        RegistryError: MLflow refused the write.
+    """
+    with answers(version.ref):
+        client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
 
 def alias_warnings(client: "MlflowClient", name: str) -> tuple[str, ...]:
@@ -215,6 +231,15 @@ def survey(
     return found, model.entries, _warnings(model)
 
 
+def moment(milliseconds: int) -> str:
+    """MLflow's time as ISO 8601.
+
+    >>> moment(0)
+    '1970-01-01T00:00:00.000+00:00'
+    """
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
 def _warnings(model: _Model) -> tuple[str, ...]:
     if not model.entries:
         return ()
@@ -226,10 +251,7 @@ def _warnings(model: _Model) -> tuple[str, ...]:
         if present == version:
             continue
         if not _ours(model, alias):
-            said.append(
-                f"alias {alias} was set by hand to {model.name}/{present}: nothing was promoted"
-                " through the ledger yet"
-            )
+            said.append(f"alias {alias} was set by hand to {model.name}/{present}: {UNSPOKEN}")
             continue
         shown = f"was set by hand to {model.name}/{present}" if present else "was removed by hand"
         meant = f"{model.name}/{version}" if version else "nothing"
@@ -306,7 +328,6 @@ def _record(found: Any, model: _Model) -> ModelVersion:
             theirs.pop(alias, None)
             if version is not None:
                 theirs[alias] = version
-    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
     return ModelVersion(
         name=model.name,
         version=number,
@@ -315,7 +336,7 @@ def _record(found: Any, model: _Model) -> ModelVersion:
         digest=found.tags.get(DIGEST, ""),
         stage=model.now.stages.get(number, ORDER[0]),
         aliases=tuple(sorted(alias for alias, version in theirs.items() if version == number)),
-        created=created.isoformat(timespec="milliseconds"),
+        created=moment(found.creation_timestamp),
         tags=dict(found.tags),
     )
 
@@ -343,14 +364,23 @@ def _pages(ask: Any) -> Iterator[Any]:
             return
 
 
+def _unborn(client: "MlflowClient", name: str) -> list[Any]:
+    ours = [item for item in _search(client, name) if SPEC_RUN in item.tags]
+    if not ours:
+        return []
+    entries = Ledger(client, name).entries()
+    return [item for item in ours if not _born(entries, item)]
+
+
 def _born(entries: Sequence[Entry], found: Any) -> bool:
     """Whether the ledger knows this very version; a number may be given twice after a deletion."""
-    born = [
+    known = [
         entry
         for entry in entries
-        if entry.kind in ("register", "adopt") and entry.version == int(found.version)
+        if entry.kind in ("register", "adopt", *MOVES) and entry.version == int(found.version)
     ]
-    return bool(born) and born[-1].extra.get("source", found.source) == found.source
+    sources = [entry.extra["source"] for entry in known if "source" in entry.extra]
+    return bool(known) and (not sources or sources[-1] == found.source)
 
 
 def _unless_born(found: Any, entry: Entry, entries: Sequence[Entry]) -> Entry | None:

@@ -1,0 +1,80 @@
+"""What serves, how, and what was last found out about it: one row a model.
+
+>>> from lifecycle.config import Config
+>>> [row.name for row in status(Config())]  # doctest: +SKIP
+['churn', 'flights']
+"""
+
+from typing import Any
+
+from lifecycle.config import Config
+from lifecycle.errors import LedgerError, ModelNotFound
+from lifecycle.records import ModelRef, ModelVersion, Status
+from lifecycle.stores import artifacts, registry
+from lifecycle.stores.tracking import answers, connect
+
+
+def status(config: Config, name: str | None = None) -> tuple[Status, ...]:
+    """One row for a model, or for all that are registered.
+
+    Raises:
+        ModelNotFound: no such model; names the nearest.
+        RegistryUnavailable: no answer in time.
+    """
+    client = connect(config)
+    wanted = (name,) if name else registry.names(client)
+    return tuple(_row(client, item) for item in wanted)
+
+
+def _row(client: Any, name: str) -> Status:
+    try:
+        versions, _, warnings = registry.survey(client, name)
+    except LedgerError as error:  # one broken ledger does not hide the other models
+        return Status(name, None, 0, warnings=(str(error),))
+    serving = None
+    if versions:
+        try:
+            serving = registry.find(client, ModelRef(name, alias="champion"))
+        except ModelNotFound as error:
+            missing = "no version of" in error.what  # nothing was promoted: that is no warning
+            warnings = warnings if missing else (*warnings, str(error))
+    return Status(
+        name,
+        serving,
+        len(versions),
+        compiled=_compiled(serving),
+        last_check=_last_check(client, name),
+        warnings=warnings,
+    )
+
+
+def _compiled(version: ModelVersion | None) -> str:
+    """Yes, or why the version that serves is not compiled."""
+    if version is None:
+        return ""
+    said = version.tags.get(artifacts.COMPILED, "")
+    if said.startswith("sha256:"):
+        return "yes"
+    return said or "no: not trained here; `lifecycle adopt` tries"
+
+
+def _last_check(client: Any, name: str) -> str:
+    """When the model was last checked against live data, and what came out."""
+    with answers(name):
+        experiment = client.get_experiment_by_name(f"{name}/monitoring")
+        if experiment is None or experiment.lifecycle_stage != "active":
+            return ""
+        runs = client.search_runs(
+            [experiment.experiment_id],
+            filter_string="attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+    if not runs:
+        return ""
+    tags = runs[0].data.tags
+    return registry.moment(runs[0].info.start_time) + _said(tags.get("lifecycle.outcome", ""))
+
+
+def _said(outcome: str) -> str:
+    return f": {outcome}" if outcome else ""
