@@ -6,7 +6,7 @@
 >>> report.drifted, report.columns["age"].test
 (True, 'location')
 >>> print(report.reasons[0])
-age is higher: median 74.5 instead of 49, effect 1.6 sd, p < 1e-6
+age is higher: median 74.5 instead of 49, effect 1.5 sd, p < 1e-6; also out of range
 
 The chance of any alarm on unchanged data is at most about alpha: every test's p-value is held
 against its part of it (four fifths among all tests of columns, one fifth among all pairs). An
@@ -134,7 +134,7 @@ def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
         elif case.live.rows and not _same_type(column.kind, case.live.columns[name].kind):
             kind = case.live.columns[name].kind
             dtype = case.frame.schema[name]
-            add(name, kind, f"{name} is {_article(kind)} ({dtype}) instead of {column.kind}")
+            add(name, kind, f"{name} is of type {dtype} ({kind}) instead of {column.kind}")
     for name in case.frame.columns:
         if name not in left_out and name not in case.reference.columns:
             add(name, "unknown", f"{name} is new: the reference has no such column")
@@ -144,10 +144,6 @@ def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
 def _same_type(reference: str, live: str) -> bool:
     texts = {"categorical", "text"}
     return reference == live or "empty" in (reference, live) or {reference, live} <= texts
-
-
-def _article(kind: str) -> str:
-    return kind if kind in {"numeric", "categorical", "boolean", "nested"} else f"a {kind}"
 
 
 def _columns(case: _Case, shared: list[str]) -> dict[str, ColumnDrift]:
@@ -212,8 +208,8 @@ def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
 
 
 def _weight(finding: Finding) -> tuple[float, float]:
-    """The finding that says most: a share of rows weighs as much as so many deviations."""
-    size = min(1.0, abs(finding.effect)) if finding.test == "shape" else abs(finding.effect)
+    """The finding that says most: where values lie before how they are spread and shaped."""
+    size = min(1.0, abs(finding.effect)) * {"scale": 0.5, "shape": 0.25}.get(finding.test, 1.0)
     return (-size, finding.p_value)
 
 
