@@ -56,7 +56,8 @@ def versions(project, name):
     """How many versions MLflow's registry holds of a model."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    uri = f"sqlite:///{project / 'mlflow.db'}"
+    client = MlflowClient(uri, registry_uri=uri)
     return len(client.search_model_versions(f"name = '{name}'"))
 
 
