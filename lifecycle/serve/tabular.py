@@ -128,15 +128,20 @@ def _cell(dtype: str, text: str, name: str, row: int) -> Any:
 
 
 def _guessed(names: list[str], values: list[list[Any]]) -> Rows:
-    """Columns for a model without a signature: numbers where all are numbers."""
+    """Columns for a model without a signature: numbers or booleans where all are."""
     if not values:
         raise DataError("there are no rows", fix="send at least one")
     columns = {}
     for name, cells in zip(names, values, strict=True):
-        try:
-            columns[name] = np.array([_number(cell or "") for cell in cells], dtype=np.float64)
-        except ValueError:
-            columns[name] = np.array(cells, dtype=object)
+        columns[name] = np.array(cells, dtype=object)
+        for parse in (_whole, _number, _boolean):
+            try:
+                found = [parse(cell or "") for cell in cells]
+            except ValueError:
+                continue
+            if parse is _number or None not in found:
+                columns[name] = np.array(found, dtype=np.float64 if parse is _number else None)
+                break
     return Rows(columns, len(values[0]))
 
 
