@@ -61,14 +61,6 @@ def test_one_file_imports_evidently():
     assert found == ["lifecycle/drift/evidently_report.py"]
 
 
-def test_only_stores_and_models_import_mlflow():
-    pattern = re.compile(r"^\s*(?:import|from) mlflow\b|import_module\(.mlflow", re.MULTILINE)
-    found = {
-        path.relative_to(PACKAGE).parts[0] for path in MODULES if pattern.search(path.read_text())
-    }
-    assert found <= {"stores", "models"}
-
-
 @pytest.mark.parametrize(
     "code",
     [
