@@ -77,16 +77,15 @@ class Parts:
             return
         with self._failing():
             found = json.loads(manifest.read_text(encoding="utf-8"))
-        if found["identity"] != self.identity:
-            changed = sorted(
-                key for key, value in self.identity.items() if found["identity"].get(key) != value
-            )
+            self.job = found["job"]
+            found = found["identity"]
+        if found != self.identity:
+            changed = sorted(key for key, mine in self.identity.items() if found.get(key) != mine)
             raise DataError(
                 f"an interrupted run of another job is in the way ({', '.join(changed)} differs)",
                 where=self.folder,
                 fix="run that one again to finish it, or remove the folder to begin anew",
             )
-        self.job = found["job"]
         while (path := self._part(self.done)).exists():
             self.done += 1
             self.rows += int(pl.scan_parquet(path).select(pl.len()).collect().item())
@@ -136,7 +135,7 @@ class Parts:
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
             for draft in self.folder.glob("*.tmp"):
                 with suppress(OSError):
                     draft.unlink()

@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal
@@ -104,11 +106,11 @@ def write_whole(frame: pl.DataFrame, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            frame.write_parquet(file, metadata={_KEY: SCHEMA})
+            pq.write_table(_table(frame), file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
         with suppress(OSError):
             draft.unlink()
         raise LogError(
@@ -116,6 +118,16 @@ def write_whole(frame: pl.DataFrame, path: Path) -> None:
             where=path.parent,
             fix="free space or allow writing; what was not sealed stays in its journal",
         ) from error
+
+
+def _table(frame: pl.DataFrame) -> pa.Table:
+    # Arrow's plain strings: its datasets refuse to merge large ones with the folders' names
+    table = frame.to_arrow()
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields, metadata={_KEY: SCHEMA}))
 
 
 def seal(directory: str | Path, path: Path) -> None:

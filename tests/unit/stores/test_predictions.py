@@ -262,8 +262,11 @@ def test_other_tools_read_the_partitions(tmp_path, writer):
     one = rows.filter(pl.col("date") == date(2026, 4, 2)).collect()
     assert one["prediction_id"].to_list() == ["1"]
     assert one["model"].to_list() == ["churn"]
-    table = ds.dataset(tmp_path / "model=churn", partitioning="hive").to_table()
-    assert sorted(table["prediction_id"].to_pylist()) == ["0", "1", "2"]
+    for folder, ignored in ((tmp_path / "model=churn", []), (tmp_path, ["journal", "labels"])):
+        found = ds.dataset(folder, partitioning="hive", ignore_prefixes=[".", *ignored])
+        one = found.to_table(filter=ds.field("date") == "2026-04-02")
+        assert one["prediction_id"].to_pylist() == ["1"]
+        assert one["model"].to_pylist() == ["churn"]
 
 
 def test_a_torn_tail_is_ignored_at_every_length(tmp_path, writer):
