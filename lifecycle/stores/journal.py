@@ -284,15 +284,17 @@ def _frame(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
     def spread(each: Sequence[Any], dtype: Any) -> pl.Series:
         return pl.Series(each, dtype=dtype).gather(where)
 
+    absent = [not item for item in values]
+    empty = [None] * len(columns)
+    pieces = zip(*(item or empty for item in values), strict=True)
     joined = [
-        _series(name, code, [item[place] if item else None for item in values], counts)
-        for place, (name, code) in enumerate(columns)
+        _series(name, code, parts, counts)
+        for (name, code), parts in zip(columns, pieces, strict=True)
     ]
     joined = [item.fill_nan(None) if item.dtype.is_float() else item for item in joined]
     features = pl.Series([None] * total, dtype=pl.Null)
     if joined:
         features = pl.DataFrame(joined).to_struct()
-        absent = [not item for item in values]
         if any(absent):
             missing = pl.Series(absent).gather(where)
             features = pl.select(pl.when(~missing).then(features)).to_series()
@@ -361,7 +363,9 @@ def _series(name: str, code: str, parts: Sequence[Any], counts: Sequence[int]) -
         return _objects(name, flat, code[1:])
     text, _, width = code.partition("/")
     dtype = np.dtype(text)
-    joined = np.frombuffer(b"".join(part for part in parts if part is not None), dtype)
+    gaps = None in parts
+    known = [part for part in parts if part is not None] if gaps else parts
+    joined = np.frombuffer(b"".join(known), dtype)
     if dtype.kind in "mM":
         joined = joined.astype("M8[us]" if dtype.kind == "M" else "m8[us]")
     elif dtype == np.float16:
@@ -370,7 +374,7 @@ def _series(name: str, code: str, parts: Sequence[Any], counts: Sequence[int]) -
         series = pl.Series(name, joined.reshape(-1, int(width))).cast(pl.List(pl.Float64))
     else:
         series = pl.Series(name, joined)
-    if any(part is None for part in parts):
+    if gaps:
         present = np.repeat([part is not None for part in parts], counts)
         place = pl.Series(np.cumsum(present) - 1, dtype=pl.Int64)
         series = series.gather(place.set(~pl.Series(present), None)).alias(name)
