@@ -75,7 +75,7 @@ def churn() -> pd.DataFrame:
     return churn_frame()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_churn() -> Callable[..., pd.DataFrame]:
     """`churn_frame(rows, seed=…, start=…)` for tests that want other rows."""
     return churn_frame

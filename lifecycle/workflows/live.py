@@ -1,0 +1,192 @@
+"""The live rows of a check: what the champion logged, or a table that is given.
+
+>>> rows = pl.DataFrame({"ts": ["2026-01-02 00:00:00", "2026-01-01 00:00:00"]})
+>>> spec = ModelSpec(1, "binary", (), time="ts")
+>>> from_table(rows, spec, None).end
+'2026-01-02T00:00:00.000001'
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from lifecycle.config import Config
+from lifecycle.errors import DataError
+from lifecycle.models import inputs
+from lifecycle.models.predicting import LoadedModel
+from lifecycle.records import ModelSpec, ModelVersion
+from lifecycle.stores.labels import LabelStore
+from lifecycle.stores.predictions import PredictionLog
+from lifecycle.stores.sealed import Moment, moment
+from lifecycle.workflows.compare import Table, to_polars
+
+TIME = "time"  # the log's own
+
+
+@dataclass(frozen=True)
+class Live:
+    """Live rows with what was answered and what turned out to be true.
+
+    Attributes:
+        rows: features, `prediction` and `score` where there are, and the model's time column.
+        labels: the label of each row, null where it has not come; the same length.
+        times: the time of each row, null where it has none.
+        notes: what a reader of the report should know.
+        empty: what to say when there are no rows.
+    """
+
+    rows: pl.DataFrame
+    labels: pl.Series
+    times: pl.Series
+    notes: tuple[str, ...] = ()
+    empty: str = "there are no live rows"
+    scores: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def window(self) -> tuple[str, str] | None:
+        """First and last time."""
+        known = self.times.drop_nulls()
+        if not known.len():
+            return None
+        first, last = known.min(), known.max()
+        assert isinstance(first, datetime)
+        assert isinstance(last, datetime)
+        return first.isoformat(), last.isoformat()
+
+    @property
+    def end(self) -> str:
+        """Where the next window begins; empty where rows have no time."""
+        if self.window is None:
+            return ""
+        return (datetime.fromisoformat(self.window[1]) + timedelta(microseconds=1)).isoformat()
+
+    def label_bytes(self) -> bytes:
+        """The labels, for a digest."""
+        return self.labels.cast(pl.String).hash(seed=0).to_numpy().tobytes()
+
+
+def from_log(
+    config: Config, version: ModelVersion, spec: ModelSpec, *, since: Moment, until: Moment
+) -> Live:
+    """What the version answered in a window, with the labels that came.
+
+    Raises:
+        LogError: the log is damaged.
+        DataError: `since` or `until` is no time.
+    """
+    log = PredictionLog(config.log.dir).read(
+        version.name, since=since, until=until, version=version.version
+    )
+    answered = log.filter(pl.col("prediction").is_not_null())
+    notes = []
+    if failed := log.height - answered.height:
+        notes.append(f"{failed:,} of {log.height:,} requests failed and are left out")
+    labels = _labels(config, version.name, answered["prediction_id"])
+    empty = _nothing(config, version, since, until)
+    times = answered[TIME].dt.replace_time_zone(None) if answered.height else _no_times(0)
+    features = answered["features"]
+    rows = features.struct.unnest() if isinstance(features.dtype, pl.Struct) else pl.DataFrame()
+    wanted = [name for name in spec.feature_names if name in rows.columns]
+    rows = rows.select(wanted)
+    extra = [answered["prediction"]] if "prediction" not in wanted else []
+    scores = _scores(answered["score"])
+    if scores is not None and scores.ndim == 1 and "score" not in wanted:
+        extra.append(pl.Series("score", scores))
+    if spec.time and spec.time not in wanted:
+        extra.append(times.alias(spec.time))
+    return Live(rows.hstack(extra), labels, times, tuple(notes), empty, scores)
+
+
+def _nothing(config: Config, version: ModelVersion, since: Moment, until: Moment) -> str:
+    window = "" if since is None else f" since {since}"
+    window += "" if until is None else f" until {until}"
+    step = "score or serve with it first, or name another window or a table"
+    return f"{version.ref} logged no predictions{window} in {config.log.dir}: {step}"
+
+
+def _scores(values: pl.Series) -> np.ndarray | None:
+    if not values.len() or values.null_count():
+        return None
+    if isinstance(values.dtype, pl.List):
+        return np.array(values.to_list(), dtype=np.float64)
+    return values.cast(pl.Float64).to_numpy()
+
+
+def _labels(config: Config, name: str, ids: pl.Series) -> pl.Series:
+    known = LabelStore(config.log.dir).read(name).select("prediction_id", "label")
+    joined = pl.DataFrame({"prediction_id": ids}).join(
+        known, on="prediction_id", how="left", maintain_order="left"
+    )
+    return joined["label"]
+
+
+def from_table(
+    table: Table,
+    spec: ModelSpec,
+    load: Callable[[], LoadedModel] | None,
+    *,
+    since: Moment = None,
+    until: Moment = None,
+) -> Live:
+    """A table's rows, scored unless they have predictions; labels are in the target column.
+
+    Raises:
+        DataError: the table cannot be read, or a window is asked of rows that have no time.
+    """
+    frame = to_polars(table, "live")
+    times = _table_times(frame, spec.time)
+    if since is not None or until is not None:
+        if times.null_count() == times.len() and times.len():
+            raise DataError(
+                "rows without a time have no window",
+                where=f"time column {spec.time!r}" if spec.time else "the model has no time column",
+                fix="leave out since and until, or give the table the time column",
+            )
+        kept = _within(times, moment(since, "since"), moment(until, "until"))
+        frame, times = frame.filter(kept), times.filter(kept)
+    labels = pl.Series("label", [None] * frame.height, dtype=pl.Null)
+    if spec.target and spec.target in frame.columns:
+        labels = frame[spec.target]
+    kept_columns = {*spec.feature_names, "prediction", "score", spec.time}
+    rows = frame.select([name for name in frame.columns if name in kept_columns])
+    if "prediction" in rows.columns or load is None or not rows.height:
+        scores = _scores(rows["score"]) if "score" in rows.columns else None
+        return Live(rows, labels, times, scores=scores)
+    try:
+        output = load().predict(inputs.columns(rows, spec))
+    except DataError as error:
+        return Live(rows, labels, times, (f"the rows could not be scored: {error.what}",))
+    answers = [pl.Series("prediction", output.prediction)]
+    if output.score is not None and output.score.ndim == 1:
+        answers.append(pl.Series("score", output.score))
+    return Live(rows.hstack(answers), labels, times, scores=output.score)
+
+
+def _no_times(rows: int) -> pl.Series:
+    return pl.Series(TIME, [None] * rows, dtype=pl.Datetime("us"))
+
+
+def _table_times(frame: pl.DataFrame, name: str | None) -> pl.Series:
+    if not name or name not in frame.columns:
+        return _no_times(frame.height)
+    values = frame[name]
+    if values.dtype == pl.String:
+        try:
+            values = values.str.to_datetime(strict=False)
+        except pl.exceptions.ComputeError:  # in no known format
+            return _no_times(frame.height)
+    if values.dtype not in (pl.Date, pl.Datetime):
+        return _no_times(frame.height)
+    return values.cast(pl.Datetime("us"))
+
+
+def _within(times: pl.Series, since: datetime | None, until: datetime | None) -> pl.Series:
+    kept = pl.Series([True] * times.len(), dtype=pl.Boolean)
+    if since is not None:
+        kept = kept & (times >= since.astimezone(UTC).replace(tzinfo=None))
+    if until is not None:
+        kept = kept & (times < until.astimezone(UTC).replace(tzinfo=None))
+    return kept.fill_null(value=False)
