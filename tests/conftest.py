@@ -14,6 +14,8 @@ from lifecycle.config import Config
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+# several test processes share the cores; boosting in as many threads each waits for all of them
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -113,8 +113,8 @@ def find(candidate: Any, task: Task) -> Any:
                 f"candidate {candidate!r} needs arguments: {error}",
                 fix="name a function without arguments that makes it",
             ) from error
-    fits = is_regressor(made) if task == "regression" else is_classifier(made)
-    if not hasattr(made, "fit") or not fits:
+    fits = hasattr(made, "fit") and hasattr(made, "get_params")
+    if not fits or not (is_regressor(made) if task == "regression" else is_classifier(made)):
         raise ConfigError(
             f"candidate {candidate!r} is no {kind_of(task)}",
             fix="name a scikit-learn estimator of that kind, or set `task`",

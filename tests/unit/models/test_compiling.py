@@ -1,0 +1,193 @@
+"""A compiled model answers what the original answers, everywhere that matters, or is refused."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+
+from lifecycle.models import compiling, exact, foreign
+from lifecycle.models.candidates import find, prepare
+from lifecycle.models.compiling import compile_model, differs, probes, thresholds
+from lifecycle.models.fitting import columns_of, fit
+from lifecycle.models.loading import from_estimator, load_onnx
+from lifecycle.models.predicting import Output
+from lifecycle.models.splits import split
+from lifecycle.models.tables import check_training
+
+
+@pytest.fixture
+def trained(churn):
+    def make(candidate, *, target="churned", **options):
+        churn["flag"] = pd.Series([True, None, False, True] * 500, dtype=object)
+        churn["city"] = [f"c{at * at % 97}" for at in range(len(churn))]
+        churn.loc[:50, "city"] = None
+        table = check_training(churn, target=target, time="ts", key="customer_id")
+        rows = split(table, share=0.2, how="auto", seed=0)
+        made = prepare("it", find(candidate, table.task), table.features, seed=0)
+        found = fit(made, table, rows, seed=0, **options)
+        return found, table.frame.iloc[rows.holdout], columns_of(made, table, rows.holdout)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name", ["logistic_regression", "hist_gradient_boosting", "random_forest", "mlp"]
+)
+def test_common_models_compile_exactly(trained, name):
+    found, sample, rows = trained(name)
+    compiled = compile_model(found.estimator, found.spec, sample)
+    assert compiled.reason == ""
+    assert compiled.report["how"] == "exact"
+    assert compiled.report["largest_difference"] < 1e-12
+    assert "rows with nulls" in compiled.report["rows"]
+    assert "rows with new levels" in compiled.report["rows"]
+    assert compiled.tag.startswith("sha256:")
+    model = load_onnx(compiled.onnx, found.spec)
+    assert model.predict(rows).prediction.tolist() == found.output.prediction.tolist()
+
+
+def test_splits_are_probed_on_both_sides(trained):
+    found, sample, _ = trained("hist_gradient_boosting")
+    edges = thresholds(found.estimator)
+    assert set(edges) == {"tenure", "charges", "support_calls"}
+    rows = probes(found.estimator, found.spec, sample)["rows at split thresholds"]
+    cuts = np.unique(edges["tenure"])
+    assert (np.isin(rows["tenure"], cuts)).any(), "exactly at a threshold"
+    assert (np.isin(rows["tenure"], np.nextafter(cuts, np.inf))).any(), "one step above"
+
+
+def test_float32_trees_are_caught_at_the_thresholds(trained, monkeypatch):
+    found, sample, _ = trained("hist_gradient_boosting")
+    monkeypatch.setattr(
+        exact.WRITERS["BaseHistGradientBoosting"].__globals__["Trees"],
+        "write",
+        _in_float32(exact.Trees.write),
+    )
+    compiled = compile_model(found.estimator, found.spec, sample)
+    assert compiled.onnx is None
+    assert "rows at split thresholds" in compiled.reason
+
+
+def _in_float32(write):
+    def rounded(self, graph, value, *, targets):
+        return write(self, graph, graph.cast(graph.cast(value, "FLOAT"), "DOUBLE"), targets=targets)
+
+    return rounded
+
+
+def test_a_threshold_is_unwrapped_and_kept(trained):
+    found, sample, rows = trained("hist_gradient_boosting", costs=(1.0, 5.0))
+    compiled = compile_model(found.estimator, found.spec, sample)
+    model = load_onnx(compiled.onnx, found.spec)
+    assert found.spec.threshold < 0.5
+    assert model.predict(rows).prediction.tolist() == found.output.prediction.tolist()
+
+
+@pytest.mark.parametrize("name", ["ridge", "hist_gradient_boosting", "decision_tree"])
+def test_regressions_compile(trained, name):
+    found, sample, rows = trained(name, target="tenure")
+    compiled = compile_model(found.estimator, found.spec, sample)
+    assert compiled.reason == ""
+    answers = load_onnx(compiled.onnx, found.spec).predict(rows)
+    assert answers.scores is None
+    np.testing.assert_allclose(answers.prediction, found.output.prediction, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "random_forest", "gradient_boosting"])
+def test_several_classes_compile(trained, name):
+    found, sample, rows = trained(name, target="plan")
+    assert found.spec.classes == ("basic", "plus", "pro")
+    compiled = compile_model(found.estimator, found.spec, sample)
+    assert compiled.reason == ""
+    assert load_onnx(compiled.onnx, found.spec).predict(rows).scores.shape == (len(sample), 3)
+
+
+def test_a_pipeline_of_ones_own_goes_through_skl2onnx(trained):
+    pipeline = make_pipeline(
+        make_column_transformer(
+            (StandardScaler(), ["tenure", "support_calls"]),
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["plan"]),
+        ),
+        LogisticRegression(),
+    )
+    found, sample, _ = trained(pipeline)
+    kept = tuple(
+        item for item in found.spec.features if item.name in ("tenure", "support_calls", "plan")
+    )
+    spec = type(found.spec)(**{**found.spec.__dict__, "features": kept})
+    compiled = compile_model(found.estimator, spec, sample)
+    assert compiled.report["how"] == "skl2onnx"
+    assert compiled.reason == ""
+
+
+def test_what_cannot_be_compiled_says_why_in_plain_words(trained, monkeypatch):
+    found, sample, _ = trained(make_pipeline(_Pass(), LogisticRegression()), target="churned")
+    refused = compile_model(found.estimator, found.spec, sample)
+    assert refused.onnx is None
+    assert "takes no boolean column" in refused.reason
+    assert refused.tag == f"no: {refused.reason}"
+    monkeypatch.setattr(compiling, "find_spec", lambda _: None)
+    assert "not installed: pip install" in compile_model(None, found.spec, sample).reason
+
+
+class _Pass(TransformerMixin, BaseEstimator):
+    def fit(self, X, _=None):
+        self.seen_ = len(X)
+        return self
+
+    def transform(self, X):
+        return X[["tenure", "support_calls"]]
+
+
+class _Slow(ClassifierMixin, BaseEstimator):
+    def __reduce__(self):
+        return (time.sleep, (30,))
+
+
+def test_a_conversion_that_does_not_end_is_given_up(trained):
+    found, _, _ = trained("logistic_regression")
+    spec = type(found.spec)(**{**found.spec.__dict__, "features": found.spec.features[:1]})
+    start = time.perf_counter()
+    with pytest.raises(foreign.CannotCompile, match="had not finished after 1 s"):
+        foreign.convert(_Slow(), spec, timeout=1.0)
+    assert time.perf_counter() - start < 15.0
+
+
+def test_a_classifier_without_probabilities_is_not_compiled(trained):
+    found, sample, _ = trained(LinearSVC())
+    assert found.output.scores is None
+    assert "no probabilities" in compile_model(found.estimator, found.spec, sample).reason
+
+
+def test_differences_are_named():
+    scores = np.array([[0.4, 0.6]])
+    one, two = Output(np.array([1]), scores), Output(np.array([0]), scores)
+    assert differs(one, two, {}) == "1 of 1 labels differ"
+    assert "scores differ by up to 0.1" in differs(one, Output(np.array([1]), scores + 0.1), {})
+    nan = Output(np.array([1]), scores * np.nan)
+    assert "scores differ" in differs(one, nan, {}), "NaN is a difference"
+
+
+def test_ties_follow_the_original(trained):
+    forest = RandomForestClassifier(n_estimators=2, min_samples_leaf=1)
+    found, sample, rows = trained(forest)
+    original = from_estimator(found.estimator, found.spec).predict(rows)
+    assert (original.scores[:, 1] == 0.5).any()
+    compiled = compile_model(found.estimator, found.spec, sample)
+    again = load_onnx(compiled.onnx, found.spec).predict(rows)
+    assert again.prediction.tolist() == original.prediction.tolist()
+
+
+def test_categorical_splits_are_not_ours_to_write():
+    X = np.arange(200.0).reshape(-1, 1) % 7
+    model = HistGradientBoostingClassifier(categorical_features=[0]).fit(X, X[:, 0] % 2)
+    with pytest.raises(exact.Unsupported, match="categorical splits"):
+        exact._histogram(exact.Graph(), model, "x")
