@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _RECORDS = (
-    "Candidate", "Decision", "Diagnosis", "DriftReport", "Entry", "Feedback", "GateReport",
+    "Candidate", "Decision", "Diagnosis", "DriftReport", "Entry", "Evaluation", "Feedback", "GateReport",
     "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion", "MonitorReport",
     "Outcome", "Performance", "Retraining", "Scored", "Status", "Training",
 )  # fmt: skip
@@ -31,7 +31,6 @@ _WHERE = {
     "load_config": "lifecycle.config",
     "Project": "lifecycle.project",
     "compare": "lifecycle.workflows.compare",
-    "paired_difference": "lifecycle.models.metrics",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]  # noqa: PLE0604 - names are strings, sorted
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from lifecycle.config import Config as Config
     from lifecycle.config import load_config as load_config
     from lifecycle.errors import *  # noqa: F403 - for type checkers only
-    from lifecycle.models.metrics import paired_difference as paired_difference
     from lifecycle.project import Project as Project
     from lifecycle.records import *  # noqa: F403 - for type checkers only
     from lifecycle.workflows.compare import compare as compare

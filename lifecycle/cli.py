@@ -192,6 +192,21 @@ def train(
 
 @verb
 @click.argument("ref")
+@click.option("--data", required=True, metavar="FILE", help="Labelled rows, Parquet or CSV.")
+@click.option("--against", metavar="REF", help="Another version, on the same rows.")
+@click.option("--target", metavar="COLUMN")
+def evaluate(
+    config: Config, *, ref: str, data: str, against: str | None, target: str | None
+) -> Any:
+    """How good REF is on labelled rows, alone or against another version."""
+    config = _named(config, _name(ref), target=target)
+    from lifecycle.workflows.evaluate import evaluate
+
+    return evaluate(config, ref, data, against=against)
+
+
+@verb
+@click.argument("ref")
 def gate(config: Config, *, ref: str) -> Any:
     """Check REF against the limits and the champion; exit 2 when refused."""
     from lifecycle.workflows.gate import gate

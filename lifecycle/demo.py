@@ -166,7 +166,8 @@ def _loop(folder: Path, screen: _Screen) -> Demonstration:
     project.promote(retraining.version, to="staging")
     new = project.promote(retraining.version, to="production")
     later = table[(day >= MAY) & (day < JULY)]
-    gain = _gain(project, later, new, champion)
+    gain = project.evaluate(new, later, against=champion).difference
+    assert gain is not None
     assert gain.low is not None
     assert gain.high is not None
     screen.say(
@@ -313,14 +314,6 @@ def _connect(port: int, *, patience: float = 30.0) -> http.client.HTTPConnection
     raise ServeError(
         "the server did not get ready", where=f"port {port}", fix="read server.log in the folder"
     )
-
-
-def _gain(
-    project: "lc.Project", later: "pd.DataFrame", new: "lc.ModelVersion", old: "lc.ModelVersion"
-) -> "lc.Metric":
-    """AUC of the new model minus the old one's on the same later flights."""
-    scores = [project.score(later, version=version, log=False) for version in (new, old)]
-    return lc.paired_difference("roc_auc", later["late"], scores[0], scores[1], classes=(0, 1))
 
 
 def _verdict(report: "lc.MonitorReport") -> str:

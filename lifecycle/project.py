@@ -13,6 +13,7 @@ from lifecycle.config import Config, load_config
 from lifecycle.errors import ConfigError
 from lifecycle.records import (
     Candidate,
+    Evaluation,
     Feedback,
     GateReport,
     History,
@@ -107,6 +108,20 @@ class Project:
         from lifecycle.workflows.train import register
 
         return register(self.config, candidate)
+
+    def evaluate(
+        self, version: Reference, data: Data, *, against: Reference | None = None
+    ) -> Evaluation:
+        """How good a version is on labelled rows, alone or against another; nothing is logged.
+
+        Returns:
+            Metrics with 95 % intervals; with `against`, `.difference` is the primary metric of
+            `version` minus the other's on the same rows.
+        """
+        from lifecycle.workflows.evaluate import evaluate
+
+        rival = None if against is None else self._ref(against)
+        return evaluate(self.config, self._ref(version), data, against=rival)
 
     def gate(self, version: Reference) -> GateReport:
         """Check a version against the limits and the champion; the verdict is recorded."""

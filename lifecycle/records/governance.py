@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lifecycle.records.models import ModelVersion, Training
+from lifecycle.records.models import Metric, ModelVersion, Training
 from lifecycle.records.monitoring import Decision
 from lifecycle.records.record import EXIT_CODES, Outcome, Record
 
@@ -122,6 +122,18 @@ class Feedback(Record):
     accepted: int
     repeated: int = 0  # the same label had been stored before
     unmatched: int = 0  # key and time that met no prediction; never stored
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """How good a version is on labelled rows, alone or against another on the same rows."""
+
+    name: str
+    version: int
+    rows: int
+    metrics: tuple[Metric, ...]
+    against: str = ""  # the other version
+    difference: Metric | None = None  # primary metric, this version minus the other
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def sheet(record: Any) -> Sheet:
 def _training(record: records.Training) -> Sheet:
     done = [item for item in record.candidates if not item.error]
     names = [metric.name for metric in done[0].metrics] if done else []
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for candidate in record.candidates:
         if candidate.error:
             rows.append(("", candidate.name, f"failed: {candidate.error}"))
@@ -105,6 +105,20 @@ def _candidate(record: records.Candidate) -> Sheet:
         mark=BAD if record.error else PLAIN,
         headers=("metric", "value and 95 % interval"),
         rows=[(metric.name, _interval(metric)) for metric in record.metrics],
+    )
+
+
+@sheet.register
+def _evaluation(record: records.Evaluation) -> Sheet:
+    notes = []
+    if record.difference is not None:
+        figure = _interval(record.difference)
+        notes.append(f"{record.difference.name} minus that of {record.against}: {figure}")
+    return Sheet(
+        f"{record.name}/{record.version} on {record.rows:,} labelled rows",
+        headers=("metric", "value and 95 % interval"),
+        rows=[(metric.name, _interval(metric)) for metric in record.metrics],
+        notes=notes,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from lifecycle.cli import main
 
 COMMANDS = [
-    "demo", "init", "train", "gate", "promote", "rollback", "history", "score", "serve",
+    "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
     "feedback", "status", "adopt", "drift", "monitor", "retrain", "doctor",
 ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_every_option_has_help_or_speaks_for_itself(name: str):
 def test_help_lists_commands_in_the_order_of_a_models_life(capfd):
     _, out, _ = run(capfd, "--help")
     lines = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
-    assert lines[:4] == ["demo", "init", "train", "gate"]
+    assert lines[:4] == ["demo", "init", "train", "evaluate"]
 
 
 @pytest.mark.parametrize(
