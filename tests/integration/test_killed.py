@@ -1,0 +1,249 @@
+"""Kill -9 at every write of promote and register, and all over train: the next run finds sense.
+
+A driver process imports everything once and forks a child for each point; the child kills itself
+with SIGKILL right before its n-th write to the database, in the middle of whatever it does.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lifecycle.models import files
+from lifecycle.records import Outcome
+from lifecycle.stages import standing
+from lifecycle.stores import artifacts
+from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.registry import alias_warnings, find, heal, register, unborn, versions
+from lifecycle.stores.tracking import connect
+from lifecycle.workflows.promote import promote
+from lifecycle.workflows.rollback import rollback
+
+DRIVER = """
+import json, os, random, shutil, signal, sys, traceback
+from pathlib import Path
+import mlflow.sklearn, pandas
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from lifecycle.config import Config
+from lifecycle.stores.registry import register
+from lifecycle.stores.tracking import connect
+from lifecycle.workflows.promote import promote
+from lifecycle.workflows.rollback import rollback
+
+base, given, most = Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
+config = Config().with_values(**given["config"])
+
+def act():
+    if given["verb"] == "promote":
+        promote(config, given["ref"], **given["options"])
+    elif given["verb"] == "rollback":
+        rollback(config, reason="worse")
+    elif given["verb"] == "register":
+        register(connect(config), config.name, model_uri=given["uri"], tags=given["tags"])
+    else:
+        from lifecycle.workflows.train import register as enter, train
+        enter(config, train(config, given["data"], candidates=["logistic_regression"]).best)
+
+def child(folder, point):
+    os.chdir(folder)
+    os.environ["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"
+    writes = 0
+    @event.listens_for(Engine, "before_cursor_execute")
+    def count(connection, cursor, statement, parameters, context, executemany):
+        nonlocal writes
+        if statement.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE"):
+            writes += 1
+            if writes == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+    act()
+    Path("writes").write_text(str(writes))
+
+def run(point):
+    folder = base.parent / f"killed-{point}"
+    folder.mkdir()
+    shutil.copy(base / "mlflow.db", folder)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            child(folder, point)
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    status = os.waitpid(pid, 0)[1]
+    return folder, (os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+
+folder, code = run(0)
+assert code == 0, "the verb itself fails"
+total = int((folder / "writes").read_text())
+points = list(range(1, total + 1))
+if len(points) > most:
+    points = sorted(random.Random(0).sample(points[:-1], most - 1)) + points[-1:]
+for point in points:
+    folder, code = run(point)
+    assert code == signal.SIGKILL, (point, code)
+print(json.dumps({"total": total, "points": points}))
+"""
+
+
+# a seeded sample of the points for `make test`, every single one for `make check-all`
+points = pytest.mark.parametrize("most", [5, pytest.param(1000, marks=pytest.mark.slow)])
+
+
+@pytest.fixture
+def kill(config, tmp_path):
+    """Kill a verb at its writes; gives a configuration for each folder that was left behind."""
+
+    def killed(verb, *, most=100, **given):
+        base = tmp_path / "base"
+        base.mkdir()
+        shutil.copy(tmp_path / "mlflow.db", base)
+        work = {"verb": verb, "config": {"name": "churn", "target": "churned"}, **given}
+        done = subprocess.run(
+            [sys.executable, "-c", DRIVER, str(base), json.dumps(work), str(most)],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        said = json.loads(done.stdout.splitlines()[-1])
+        assert len(said["points"]) >= min(most, 5)
+        for point in said["points"]:
+            uri = f"sqlite:///{tmp_path}/killed-{point}/mlflow.db"
+            yield point, config.with_values(tracking__uri=uri)
+
+    return killed
+
+
+@pytest.fixture
+def client(config):
+    return connect(config)
+
+
+@pytest.fixture
+def make(client, logged_model):
+    def version(slope=1.0):
+        uri = logged_model(client, slope=slope)
+        with artifacts.logged_files(client, uri) as folder:
+            digest = files.digest(folder)
+        run_id = client.get_logged_model(uri.removeprefix("models:/")).source_run_id
+        tags = {"lifecycle.digest": digest, "lifecycle.spec_run": run_id}
+        return register(client, "churn", model_uri=uri, tags=tags)
+
+    return version
+
+
+def consistent(config):
+    """What holds of a registry at any time after its next reader; gives client and ledger."""
+    client = connect(config)
+    entries = Ledger(client, "churn").entries()  # checks the chain
+    now = standing(entries)
+    serving = [item for item in versions(client, "churn") if item.stage == "production"]
+    assert len(serving) <= 1
+    if now.production:
+        assert find(client, "churn").version == now.production
+        assert alias_warnings(client, "churn") == (), "reading has mended the aliases"
+        served = client.get_model_version_by_alias("churn", "champion")
+        assert int(served.version) == now.production
+    return client, entries
+
+
+@points
+def test_promote_killed_at_every_write(most, config, client, make, kill):
+    for slope in (1.0, 2.0):
+        version = make(slope)
+        for stage in ("staging", "production"):
+            Ledger(client, "churn").append(
+                lambda _, number=version.version: draft(
+                    kind="gate", version=number, extra={"outcome": str(Outcome.PASS)}
+                )
+            )
+            if (slope, stage) != (2.0, "production"):
+                promote(config, version, to=stage)
+    moved = set()
+    options = {"to": "production"}
+    for _, left in kill("promote", most=most, ref="churn/2", options=options):
+        _, entries = consistent(left)
+        moved.add(standing(entries).production)
+        assert promote(left, "churn/2", to="production").aliases == ("champion",)
+        again, entries = consistent(left)
+        moves = [item for item in entries if item.kind == "stage" and item.to == "production"]
+        assert [item.version for item in moves] == [1, 2], "decided once, however often it is run"
+        assert find(again, "churn@previous").version == 1
+        tags = {item.version: item.tags["lifecycle.stage"] for item in versions(again, "churn")}
+        assert tags == {1: "archived", 2: "production"}
+    assert 2 in moved, "killed after the decision"
+
+
+@points
+def test_the_first_promotion_of_a_plain_model_killed_at_every_write(
+    most, client, logged_model, kill
+):
+    client.create_registered_model("churn")
+    client.create_model_version("churn", logged_model(client))
+    options = {"to": "production", "force": True, "reason": "first"}
+    for _, left in kill("promote", most=most, ref="churn/1", options=options):
+        consistent(left)
+        assert promote(left, "churn/1", **options).stage == "production"
+        _, entries = consistent(left)
+        assert [entry.kind for entry in entries] == ["stage"]
+
+
+@points
+def test_rollback_killed_at_every_write(most, config, make, kill):
+    for slope in (1.0, 2.0):
+        promote(config, make(slope), to="production", force=True, reason="set up")
+    for _, left in kill("rollback", most=most):
+        _, entries = consistent(left)
+        if standing(entries).production == 2:
+            assert rollback(left, reason="worse").version == 1
+        _, entries = consistent(left)
+        assert standing(entries).production == 1
+        assert [entry.kind for entry in entries].count("rollback") == 1
+
+
+@points
+def test_register_killed_at_every_write(most, client, make, logged_model, kill):
+    make()
+    uri = logged_model(client, slope=2.0)
+    tags = {"lifecycle.digest": "sha256:x", "lifecycle.spec_run": "f" * 32}
+    counts = set()
+    for _, left in kill("register", most=most, uri=uri, tags=tags):
+        again, _ = consistent(left)
+        found = versions(again, "churn")
+        counts.add(len(found))
+        assert all(item.tags.keys() >= tags.keys() for item in found), "whole or not there"
+        heal(again, "churn")
+        assert unborn(again, "churn") == ()
+        made = register(again, "churn", model_uri=uri, tags=tags)
+        _, entries = consistent(left)
+        born = [entry.version for entry in entries if entry.kind == "register"]
+        assert born == list(range(1, made.version + 1))
+    assert 2 in counts, "killed after the version was made"
+
+
+@points
+def test_train_killed_all_over(most, churn, tmp_path, kill):
+    from lifecycle.workflows.train import register as enter
+    from lifecycle.workflows.train import train
+
+    data = tmp_path / "train.parquet"
+    churn.head(300).to_parquet(data)
+    for _, left in kill("train", data=str(data), most=min(most, 25)):
+        training = train(left, data, candidates=["logistic_regression"])
+        client = connect(left)
+        experiment = client.get_experiment_by_name("churn").experiment_id
+        states = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
+        assert "RUNNING" not in states.values(), "runs of dead processes are closed"
+        assert states[training.run_id] == "FINISHED"
+        enter(left, training.best)
+        client, entries = consistent(left)
+        found = versions(client, "churn")
+        assert [entry.version for entry in entries] == [item.version for item in found]
+        for item in found:
+            with artifacts.files(client, item) as folder:
+                files.verify(folder, item.digest)
+        assert artifacts.holdout(client, found[-1]).shape[0] > 0
