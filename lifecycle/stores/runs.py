@@ -169,6 +169,8 @@ def log_model(
                 estimator, skops_trusted_types=list(TRUSTED), **common
             )
         except (MlflowException, TypeError) as error:
+            if _os_error(error):
+                raise storage_error(error) from error
             if "skops" not in str(error) and not isinstance(error, TypeError):
                 raise
             if not allow_pickle:
@@ -242,12 +244,8 @@ def storage_error(error: Exception) -> LifecycleError:
 
     Other errors of the registry are passed on as they are.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, LifecycleError) and (
-        cause is None or getattr(cause, "errno", None) not in CANNOT_WRITE
-    ):
+    cause = _os_error(error)
+    if isinstance(error, LifecycleError) and (cause is None or cause.errno not in CANNOT_WRITE):
         return error
     detail = getattr(cause, "strerror", None) or cause or error
     return TrainingFailed(
@@ -255,6 +253,14 @@ def storage_error(error: Exception) -> LifecycleError:
         where=getattr(cause, "filename", None) or "artifact folder",
         fix="free some space or make the folder writable, and train again; nothing was registered",
     )
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The system's own error behind one that MLflow or we made of it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def input_columns(spec: ModelSpec) -> str:

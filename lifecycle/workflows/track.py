@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from lifecycle.config import Config
-from lifecycle.errors import UntrustedModel
+from lifecycle.errors import DataError, UntrustedModel
 from lifecycle.models import metrics, specs
 from lifecycle.models.candidates import Prepared
 from lifecycle.models.fitting import Fitted, inputs
@@ -63,7 +63,7 @@ def track(job: Job, prepared: Prepared, found: Fitted | Exception) -> Candidate:
                 raise _CannotFit(explain(found))
             spec = specify(job, found)
             uri = _log(job, run_id, found, spec)
-    except (_CannotFit, UntrustedModel) as error:
+    except (_CannotFit, UntrustedModel, DataError) as error:
         return Candidate(prepared.name, error=str(error))
     return Candidate(
         prepared.name,

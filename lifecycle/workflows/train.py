@@ -177,7 +177,7 @@ def _candidates(
         prepare(name, estimator, table.features, seed=seed)
         for name, estimator in zip(names(chosen), found, strict=True)
     ]
-    scores = all(hasattr(item, "predict_proba") for item in found)
+    scores = any(hasattr(item, "predict_proba") for item in found)
     metric = config.train.metric or metrics.default_metric(table.task, scores=scores)
     metrics.rule(metric, task=table.task)
     return prepared, metric
