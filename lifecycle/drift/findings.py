@@ -203,7 +203,7 @@ def shape(pair: Pair) -> Finding | None:
     gap = two - one
     independent = float((gap**2 / pooled).sum()) / (1 / m + 1 / n)
     p_value = float(stats.chi2.sf(independent, len(gap) - 1))
-    effect = float((gap**2 / np.maximum(one, 1 / (m + n))).sum()) ** 0.5
+    effect = float((gap**2 / pooled).sum()) ** 0.5
     if pair.runs is not None:
         p_value = max(p_value, _rao_scott(pair, pair.runs, gap, pooled, merge))
     return Finding("shape", p_value, effect)

@@ -13,7 +13,8 @@ import polars as pl
 
 from lifecycle.drift.cells import Floats, banded
 from lifecycle.drift.findings import Finding, Pair
-from lifecycle.drift.profile import ColumnProfile, numbers, texts
+from lifecycle.drift.kinds import numbers, texts
+from lifecycle.drift.profile import ColumnProfile
 
 NAMED_LEVELS = 3
 SHIFTED = 0.3  # a location effect from which any other finding is told as higher or lower

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from lifecycle.drift.cells import Floats, Integers
-from lifecycle.drift.profile import ColumnProfile, kind_of, numbers, texts
+from lifecycle.drift.kinds import kind_of, numbers, texts
+from lifecycle.drift.profile import ColumnProfile
 
 FEW_VALUES = 5
 WASSERSTEIN = "wasserstein"

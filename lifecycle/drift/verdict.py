@@ -120,6 +120,8 @@ def _window_seconds(reference: Profile, live: Profile) -> float | None:
 
 def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
     found: dict[str, ColumnDrift] = {}
+    if not case.frame.height:  # no rows say nothing, not even of columns
+        return found
 
     def add(name: str, kind: str, text: str) -> None:
         found[name] = ColumnDrift(
@@ -209,7 +211,8 @@ def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
 
 def _weight(finding: Finding) -> tuple[float, float]:
     """The finding that says most: where values lie before how they are spread and shaped."""
-    size = min(1.0, abs(finding.effect)) * {"scale": 0.5, "shape": 0.25}.get(finding.test, 1.0)
+    weight = {"new level": 3.0, "scale": 0.5, "shape": 0.1}.get(finding.test, 1.0)
+    size = weight * min(1.0, abs(finding.effect))
     return (-size, finding.p_value)
 
 

@@ -1,0 +1,39 @@
+"""Pictures of the worst columns, whatever the columns are."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lifecycle.views.drift_plots import MOST, figure, png
+from lifecycle.workflows.compare import compare
+
+
+@pytest.fixture
+def report():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({f"x{n}": rng.normal(size=300) for n in range(8)})
+    frame["plan"] = rng.choice(list("abc"), 300)
+    frame["none"] = None
+    return compare(frame, frame.assign(x3=frame["x3"] * 1000, plan="a"))
+
+
+def test_worst_columns_come_first(report):
+    axes = figure(report).axes
+    assert len(axes) == MOST
+    assert {item.get_title(loc="left").split("\n")[0] for item in axes[:2]} == {"plan", "x3"}
+
+
+def test_bars_hold_all_rows_that_are_in_view(report):
+    column = next(
+        item for item in figure(report).axes if item.get_title(loc="left").startswith("x1")
+    )
+    for patch in column.patches:
+        assert patch.get_data().values.sum() == pytest.approx(1.0, abs=0.05)
+
+
+def test_png_and_no_columns(report):
+    assert png(report).startswith(b"\x89PNG")
+    nothing = pd.DataFrame({"none": [None] * 40})
+    drawn = figure(compare(nothing, nothing))
+    assert drawn.axes == []
+    assert "no column" in drawn.texts[0].get_text()

@@ -1,0 +1,137 @@
+"""The live rows of a check: windows, labels, scores, and what is said when there are none."""
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lifecycle.errors import DataError
+from lifecycle.models.predicting import LoadedModel, Output
+from lifecycle.records import Column, Metric, ModelSpec, ModelVersion, Outcome
+from lifecycle.stores import ids, journal
+from lifecycle.stores.labels import LabelStore
+from lifecycle.stores.predictions import PredictionLog
+from lifecycle.workflows.judge import judge
+from lifecycle.workflows.live import from_log, from_table
+
+SPEC = ModelSpec(
+    1,
+    "binary",
+    (Column("x", "double"),),
+    target="late",
+    time="ts",
+    classes=(0, 1),
+    primary_metric="accuracy",
+    metrics=(Metric("accuracy", 0.9, 0.88, 0.92), Metric("log_loss", 0.3, 0.28, 0.32, False)),
+    trained_rows=1_000,
+)
+VERSION = ModelVersion("churn", 3)
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def table(rows=100):
+    rng = np.random.default_rng(0)
+    step = dt.timedelta(hours=1)
+    first = START.replace(tzinfo=None)
+    x = rng.normal(size=rows)
+    return pl.DataFrame(
+        {
+            "ts": pl.datetime_range(first, first + step * (rows - 1), step, eager=True),
+            "x": x,
+            "late": (x > 0).astype(int),
+        }
+    )
+
+
+def model():
+    def answer(columns):
+        score = 1 / (1 + np.exp(-4 * columns["x"]))
+        return Output((score > 0.5).astype(int), np.column_stack((1 - score, score)))
+
+    return LoadedModel(SPEC, "sklearn", answer)
+
+
+def log(config, frame, *, wrong=False):
+    output = model().predict({"x": frame["x"].to_numpy()})
+    answers = 1 - output.prediction if wrong else output.prediction
+    times = frame["ts"].to_numpy().astype("datetime64[us]")
+    secret = ids.secret(config.log.dir)
+    token = ids.issue(secret, model="churn", version=3, time=0, arm="champion", rows=frame.height)
+    rows = journal.frame(
+        "churn", 3, token, rows=frame.height, time=times, features={"x": frame["x"].to_numpy()},
+        prediction=answers, score=output.score, arm="champion", key=None, types={"x": "double"},
+    )  # fmt: skip
+    PredictionLog(config.log.dir).write("churn", rows)
+    labels = rows.select("prediction_id").with_columns(label=frame["late"])
+    LabelStore(config.log.dir).add("churn", labels, secret)
+
+
+def test_a_table_is_cut_scored_and_labelled():
+    live = from_table(table(), SPEC, model, since="2026-01-02", until="2026-01-03")
+    assert live.rows.columns == ["ts", "x", "prediction", "score"]
+    assert live.rows.height == 24
+    assert live.window == ("2026-01-02T00:00:00", "2026-01-02T23:00:00")
+    assert live.labels.null_count() == 0
+    assert live.scores.shape == (24,)
+
+
+def test_predictions_that_are_there_are_kept():
+    given = table().with_columns(prediction=pl.lit(1))
+    live = from_table(given, SPEC, None)
+    assert live.rows["prediction"].unique().to_list() == [1]
+    assert live.scores is None
+
+
+def test_a_table_without_time_or_target():
+    live = from_table(table().drop("ts", "late"), SPEC, model)
+    assert live.window is None
+    assert live.end == ""
+    assert live.labels.null_count() == 100
+
+
+@pytest.mark.parametrize("ts", [["no"] * 100, list(range(100)), [None] * 100])
+def test_a_window_of_times_that_are_none(ts):
+    frame = table().with_columns(ts=pl.Series(ts))
+    with pytest.raises(DataError, match="rows without a time have no window"):
+        from_table(frame, SPEC, None, since="2026-01-01")
+
+
+def test_the_log_is_read_with_its_labels(config):
+    frame = table()
+    log(config, frame)
+    live = from_log(config, VERSION, SPEC, since=None, until="2026-01-03")
+    assert live.rows.columns == ["x", "prediction", "score", "ts"]
+    assert live.rows.height == 48
+    assert live.labels.to_list() == frame["late"][:48].to_list()
+
+
+def test_an_empty_log_says_what_to_do(config):
+    live = from_log(config, VERSION, SPEC, since="2026-01-01", until=None)
+    assert live.rows.height == 0
+    assert "churn/3 logged no predictions since 2026-01-01" in live.empty
+
+
+def test_labels_judge_and_call_for_training(config):
+    log(config, table(400), wrong=True)
+    live = from_log(config, VERSION, SPEC, since=None, until=None)
+    judged = judge(config, VERSION, SPEC, live, drifted=False)
+    assert judged.performance.outcome is Outcome.FAIL
+    assert judged.performance.labelled_rows == 400
+    assert judged.decision.retrain
+
+
+def test_a_good_model_with_few_labels_is_left_alone(config):
+    log(config, table(100))
+    live = from_log(config, VERSION, SPEC, since=None, until=None)
+    judged = judge(config, VERSION, SPEC, live, drifted=True)
+    assert not judged.performance.harmed
+    assert not judged.decision.retrain
+    assert "drift alone does not call for training" in judged.decision.reasons[0]
+
+
+def test_without_labels_nothing_is_judged(config):
+    live = from_table(table().drop("late"), SPEC, model)
+    judged = judge(config, VERSION, SPEC, live, drifted=False)
+    assert judged.performance is None
+    assert not judged.decision.retrain
