@@ -25,6 +25,12 @@ def binary(scores: np.ndarray) -> Output:
     return Output((squeezed > 0.5).astype(int), np.column_stack([1 - squeezed, squeezed]))
 
 
+def binary_rows(output: Output | None, rows: np.ndarray) -> Output:
+    assert output is not None
+    assert output.scores is not None
+    return Output(output.prediction[rows], output.scores[rows])
+
+
 def model(output: Output, spec: ModelSpec = SPEC) -> LoadedModel:
     return LoadedModel(spec, "sklearn", lambda _columns: output)
 
@@ -120,6 +126,21 @@ def test_smaller_is_better_for_errors_and_width_is_a_share() -> None:
         champion_output=Output(good.prediction[:40]),
     )
     assert champion(case).outcome is Outcome.UNSURE
+
+
+def test_sample_weights_count_in_the_difference() -> None:
+    case = two(4000, 7, candidate=D78)
+    first = np.arange(4000) < 2000
+    half = GateInput(
+        case.candidate,
+        case.rows[first],
+        binary_rows(case.output, first),
+        champion=case.champion,
+        champion_output=binary_rows(case.champion_output, first),
+    )
+    weighted = champion(replace(case, weights=first.astype(float)))
+    assert weighted.value == pytest.approx(champion(half).value)
+    assert weighted.low == pytest.approx(champion(half).low)
 
 
 def test_first_version_passes_and_says_so() -> None:

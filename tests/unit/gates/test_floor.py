@@ -104,6 +104,17 @@ def test_labels_alone_are_judged_by_balanced_accuracy() -> None:
     assert "balanced_accuracy" in result.reason
 
 
+def test_sample_weights_count() -> None:
+    y, scores = scored(600, 3, signal=1.5)
+    misled = np.where(np.arange(600) < 300, scores, 1 - scores)
+    case = given(y, misled)
+    assert floor(case)[0].outcome is not Outcome.PASS
+    trusted = replace(case, weights=(np.arange(600) < 300).astype(float))
+    assert floor(trusted)[0].outcome is Outcome.PASS
+    half = given(y[:300], misled[:300])
+    assert floor(trusted)[0].value == pytest.approx(floor(half)[0].value)
+
+
 def test_model_trained_on_shuffled_labels_is_refused_always() -> None:
     """Real models on real shuffles; whatever order of rows luck gave them is not skill enough."""
     from sklearn.ensemble import RandomForestClassifier

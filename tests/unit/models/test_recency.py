@@ -30,7 +30,7 @@ def test_rows_before_a_turn_are_left_out(task: str) -> None:
 
 
 def test_stable_rows_are_all_kept() -> None:
-    for seed in range(5):
+    for seed in range(2):
         choice = choose(stream(2000, turn=0.0, seed=seed), share=0.2, seed=0)
         assert choice.since is None
         assert "not shown to be better" in choice.reason
