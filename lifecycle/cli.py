@@ -84,6 +84,10 @@ def verb(work: Callable[..., Any]) -> click.Command:
     return command
 
 
+def _as_json() -> bool:
+    return bool(click.get_current_context().params["as_json"])
+
+
 def _unexpected(error: Exception) -> LifecycleError:
     kind = type(error).__name__
     return LifecycleError(f"unexpected {kind}: {error}", fix="run without --json to see where")
@@ -138,7 +142,8 @@ def demo(config: Config, *, keep: str | None) -> Any:  # noqa: ARG001 - the demo
     """Show the whole loop on the flights of New York, 2013, in about a minute."""
     from lifecycle.demo import demo
 
-    return demo(keep)
+    told = demo(keep)
+    return told if _as_json() else None
 
 
 @verb
@@ -185,7 +190,7 @@ def train(
     if no_register or not config.train.register:
         return training
     version = register(config, training.best)
-    if not (click.get_current_context().params["as_json"]):
+    if not _as_json():
         _show(training, as_json=False)
     return version
 
