@@ -46,3 +46,10 @@ def test_json_round_trip(frame):
     again = Pairs.from_dict(pairs.to_dict())
     assert again.names == pairs.names
     assert again.sums.tolist() == pairs.sums.tolist()
+
+
+def test_of_many_rows_evenly_spaced_ones_are_used():
+    values = np.arange(250_000.0)
+    pairs = build_profile(pl.DataFrame({"x": values, "y": -values})).pairs
+    assert pairs.rows[0, 1] == 83_334
+    assert pairs.correlations()[0, 1] == pytest.approx(-1.0)
