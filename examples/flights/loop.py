@@ -38,8 +38,7 @@ def main() -> None:
     second = project.promote(retraining.version, to="production")
 
     later = table[(day >= MAY) & (day < JUNE)]
-    new, old = (project.score(later, version=version, log=False) for version in (second, first))
-    gain = lc.paired_difference("roc_auc", later["late"], new, old, classes=(0, 1))
+    gain = project.evaluate(second, later, against=first).difference
     print("AUC on May, new minus old:", gain)
     for entry in project.history().entries:
         print(entry.seq, entry.kind, entry.version, entry.source or "", entry.to or "")
