@@ -13,7 +13,7 @@ from lifecycle.config import Config
 @pytest.fixture(params=["sqlite", "http"])
 def project(request: pytest.FixtureRequest, config: Config) -> lc.Project:
     if request.param == "http":
-        uri = request.getfixturevalue("tracking_server")
+        uri = request.getfixturevalue("mlflow_server")
         name = "churn-loop"  # the server is shared; the model is this test's own
         return lc.Project(config=config.with_values(name=name, tracking__uri=uri))
     return lc.Project(config=config)

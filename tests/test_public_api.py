@@ -6,16 +6,16 @@ import lifecycle as lc
 
 NAMES = {
     "Candidate", "Config", "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch",
-    "DriftReport", "Entry", "Evaluation", "Feedback", "GateRefused", "GateReport", "GateResult", "History",
-    "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
+    "DriftReport", "Entry", "Evaluation", "Feedback", "GateRefused", "GateReport", "GateResult",
+    "History",     "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
     "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion", "MonitorReport",
     "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
     "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
     "UntrustedModel", "compare", "load_config", "__version__",
 }  # fmt: skip
 VERBS = {
-    "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score", "feedback",
-    "monitor", "retrain", "adopt",
+    "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
+    "feedback", "monitor", "retrain", "adopt",
 }  # fmt: skip
 
 
