@@ -109,7 +109,8 @@ def test_all_verbs_run_one_after_another(project, make_churn, tmp_path):
     known, live = make_churn(2000), make_churn(1500, seed=1, start="2026-02-01")
     known.to_parquet(tmp_path / "known.parquet")
     live.drop(columns="churned").to_parquet(tmp_path / "live.parquet")
-    pd.concat([known, live]).to_parquet(tmp_path / "all.parquet")
+    pd.concat([known, live]).to_parquet(tmp_path / "all.parquet", index=False)
+    (project / "lifecycle.toml").unlink()  # it is about another model
     scores = tmp_path / "scores.parquet"
     steps = [
         ("train", {"data": "known.parquet", **CHURN}),
@@ -119,6 +120,13 @@ def test_all_verbs_run_one_after_another(project, make_churn, tmp_path):
     for entry, parameters in steps:
         done = run(project, entry, manager="local", **parameters)
         assert done.returncode == 0, done.stdout + done.stderr
+        if entry == "train":
+            promote = ["promote", "churn/1", "--to", "production", "--force", "--reason", "a test"]
+            uri = f"sqlite:///{project / 'mlflow.db'}"
+            subprocess.run(
+                [sys.executable, "-m", "lifecycle", *promote],
+                check=True, cwd=project, env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+            )  # fmt: skip
     assert len(pd.read_parquet(scores)) == 1500
     assert versions(project, "churn") == 2
     done = run(project, "monitor", manager="local", name="churn", since="2026-02-01")
