@@ -106,9 +106,10 @@ def _show(result: Any, *, as_json: bool) -> None:
     else:
         from rich.console import Console
 
-        from lifecycle.views.terminal import drawn
+        from lifecycle.views.terminal import UNKNOWN_WIDTH, drawn
 
-        Console(soft_wrap=not sys.stdout.isatty()).print(drawn(result))
+        width = None if sys.stdout.isatty() else UNKNOWN_WIDTH
+        Console(width=width, highlight=False).print(drawn(result))
 
 
 def _fail(error: LifecycleError, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def number(value: float | None, digits: int = 4) -> str:
     >>> number(0.123456), number(None), number(1234567.0)
     ('0.1235', '', '1.235e+06')
     """
-    return "" if value is None else f"{value:.{digits}g}"
+    return "" if value is None else f"{value + 0.0:.{digits}g}"  # + 0.0: no "-0"
 
 
 def probability(value: float | None) -> str:
@@ -50,6 +50,10 @@ def probability(value: float | None) -> str:
     if value is None:
         return ""
     return "<1e-12" if value < 1e-12 else f"{value:.2g}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 @singledispatch
@@ -209,12 +213,12 @@ def _monitor(record: records.MonitorReport) -> Sheet:
 @sheet.register
 def _history(record: records.History) -> Sheet:
     rows = [
-        (str(e.seq), e.time[:19].replace("T", " "), e.actor, e.kind, str(e.version or ""),
+        (str(e.seq), e.time[:16].replace("T", " "), e.actor, e.kind, str(e.version or ""),
          " → ".join(str(part) for part in (e.source, e.to) if part), e.reason)
         for e in record.entries
     ]  # fmt: skip
     return Sheet(
-        f"{record.name}: {len(rows)} ledger entries",
+        f"{record.name}: {_count(len(rows), 'ledger entry', 'ledger entries')}",
         mark=UNSURE if record.warnings else PLAIN,
         headers=("#", "time (UTC)", "who", "what", "version", "from → to", "why"),
         rows=rows,
@@ -267,7 +271,7 @@ def _statuses(record: tuple[records.Status, ...]) -> Sheet:
         for s in record
     ]  # fmt: skip
     return Sheet(
-        f"{len(rows)} models" if rows else "no models yet: lifecycle train NAME --data FILE",
+        _count(len(rows), "model") if rows else "no models yet: lifecycle train NAME --data FILE",
         headers=("model", "in production", "versions", "compiled", "last check", "warnings"),
         rows=rows,
         marks=[UNSURE if s.warnings else PLAIN for s in record],
@@ -278,7 +282,7 @@ def _statuses(record: tuple[records.Status, ...]) -> Sheet:
 def _diagnosis(record: records.Diagnosis) -> Sheet:
     broken = sum(f.outcome is Outcome.FAIL for f in record.findings)
     return Sheet(
-        f"{broken} problems found" if broken else "everything needed is in place",
+        f"{_count(broken, 'problem')} found" if broken else "everything needed is in place",
         mark=BAD if broken else GOOD,
         headers=("check", "", "finding", "what to do"),
         rows=[(f.check, _sign(f.outcome), f.detail, f.fix) for f in record.findings],

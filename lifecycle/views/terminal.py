@@ -16,6 +16,8 @@ from rich.text import Text
 from lifecycle.views.sheets import BAD, GOOD, PLAIN, UNSURE, Sheet, sheet
 
 STYLES = {GOOD: "green", BAD: "red", UNSURE: "yellow", PLAIN: ""}
+NARROW = 6  # characters that any column keeps
+UNKNOWN_WIDTH = 140  # of a pipe or file
 
 
 def drawn(record: Any) -> RenderableType:
@@ -36,9 +38,8 @@ def _draw(shown: Sheet) -> Group:
     parts: list[RenderableType] = [Text(shown.title, style=f"bold {STYLES[shown.mark]}".strip())]
     if shown.rows:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=any(shown.headers))
-        for index, header in enumerate(shown.headers):
-            last = index == len(shown.headers) - 1
-            table.add_column(header, overflow="fold" if last else "ellipsis", no_wrap=not last)
+        for header in shown.headers:  # on a narrow terminal the widest wrap first
+            table.add_column(header, overflow="fold", min_width=min(len(header), NARROW))
         for index, row in enumerate(shown.rows):
             mark = shown.marks[index] if index < len(shown.marks) else PLAIN
             table.add_row(*(Text(cell) for cell in row), style=STYLES[mark])

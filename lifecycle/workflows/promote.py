@@ -116,7 +116,7 @@ def _decide(
         version=version.version,
         source=source,
         to=to,
-        reason=reason,
+        reason=reason or (f"gates passed, entry {gate.seq}" if gate else ""),
         evidence_digest=gate.evidence_digest if gate else "",
         evidence_link=gate.evidence_link if gate else "",
         extra=extra,

@@ -36,8 +36,8 @@ RECORDS = {
     "1,000 rows/s": r.Scored("churn", 3, 1000, "out.parquet", 1.0, "onnx", resumed_rows=10),
     "trained and refused": r.Retraining("churn", DECISION, VERSION, GATES, refused="floor"),
     "not retrained": r.Retraining("churn", r.Decision(False, ("nothing new",))),
-    "1 models": (r.Status("churn", VERSION, 3, "yes"),),
-    "1 problems found": r.Diagnosis((r.Finding("uv", Outcome.FAIL, "missing", "install uv"),)),
+    "1 model": (r.Status("churn", VERSION, 3, "yes"),),
+    "1 problem found": r.Diagnosis((r.Finding("uv", Outcome.FAIL, "missing", "install uv"),)),
     "labelled rows grew": DECISION,
 }
 
@@ -75,3 +75,16 @@ def test_many_columns_are_counted_not_listed():
 
 def test_plain_text_has_no_colour_codes():
     assert "\x1b" not in terminal.text(GATES)
+
+
+def test_a_narrow_terminal_keeps_the_sentences():
+    entry = r.Entry(1, "0" * 64, "i", "2026-01-01T10:00:00", "ada@host", "stage", 3, "staging",
+                    "production", reason="the long reason")  # fmt: skip
+    shown = terminal.text(r.History("c", (entry,)), width=80)
+    assert "the long reason" in shown
+    assert "…" not in shown
+
+
+def test_a_zero_has_no_sign():
+    report = r.GateReport("c", 1, (r.GateResult("champion", Outcome.PASS, "why", 0.1, -0.0),))
+    assert sheet(report).rows[0][3] == "0"
