@@ -21,7 +21,7 @@ demo: $(VENV)/.installed  ## install into .venv and show the whole loop on real 
 	$(BIN)/lifecycle demo $(ARGS)
 
 test: $(VENV)/.installed-test  ## install into .venv and run the tests; ARGS="tests/unit -x" narrows
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" $(ARGS)
 
 lint: $(VENV)/.installed-test  ## format, ruff, types, import contracts
 	$(BIN)/ruff format --check .
@@ -41,7 +41,7 @@ test-slow: $(VENV)/.installed-test  ## tests that take minutes: wheels, environm
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-lowest: $(LOWEST)/.installed  ## a fast part of the tests with the lowest versions we declare
-	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow" -W default tests/unit tests/conformance $(ARGS)
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -W default tests/unit tests/conformance $(ARGS)
 
 docs: $(VENV)/.installed-test  ## write the pages that are made from the code
 	$(BIN)/python docs/build_pages.py

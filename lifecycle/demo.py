@@ -107,7 +107,7 @@ def demo(keep: str | None = None) -> Demonstration:
         return _loop(folder, screen)
 
 
-def _loop(folder: Path, screen: _Screen) -> Demonstration:
+def _loop(folder: Path, screen: _Screen) -> Demonstration:  # noqa: PLR0915 - one story
     started = time.monotonic()
     screen.doing("reading a year of flights")
     table = flights()
@@ -170,9 +170,10 @@ def _loop(folder: Path, screen: _Screen) -> Demonstration:
     assert gain is not None
     assert gain.low is not None
     assert gain.high is not None
+    chosen = next(why for why in retraining.decision.reasons if why.startswith("trained on"))
     screen.say(
         "retrained",
-        f"version {new.version} passed the gates and is in production",
+        f"version {new.version} passed the gates and is in production; {chosen.partition(': ')[0]}",
         f"on May and June ({len(later):,} flights, unseen by both) its AUC is "
         f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] to version {champion.version}'s",
     )

@@ -175,11 +175,3 @@ def over_http(config: Config, mlflow_server: str, monkeypatch: pytest.MonkeyPatc
     """The configuration of a model on the server; tests share it, so give yours another name."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     return config
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the one server run in one process, so that it is started once."""
-    for item in items:
-        if "mlflow_process" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("server"))
