@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -199,7 +198,6 @@ def _downloaded(address: str, where: str) -> Iterator[Path]:
         return
     from mlflow.artifacts import download_artifacts
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
         with answers(where), quiet():
             found = download_artifacts(artifact_uri=address, dst_path=scratch)
@@ -255,7 +253,6 @@ def _cached(tracking_uri: str, run_id: str, name: str) -> bytes:
             return Path(urlsplit(address).path).read_bytes()
         from mlflow.artifacts import download_artifacts
 
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
             with answers(f"run {run_id}"), quiet():
                 found = download_artifacts(artifact_uri=address, dst_path=scratch)

@@ -210,7 +210,7 @@ class Ledger:
             return str(self._client.get_experiment_by_name(self.experiment).experiment_id)
 
     def _new_run(self, experiment_id: str) -> str:
-        with answers(self.name):
+        with answers(self.name), quiet():
             run = self._client.create_run(experiment_id, run_name="ledger")
             self._client.set_terminated(run.info.run_id)  # parameters may be written all the same
         return str(run.info.run_id)

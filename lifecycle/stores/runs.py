@@ -7,6 +7,7 @@
 
 import errno
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,10 +72,15 @@ def run(
         reason = str(error)[:5000] or type(error).__name__
         with answers(name):
             client.set_tag(run_id, "lifecycle.error", reason)
-            client.set_terminated(run_id, "FAILED")
+            _end(client, run_id, "FAILED")
         raise
     with answers(name):
-        client.set_terminated(run_id, "FINISHED")
+        _end(client, run_id, "FINISHED")
+
+
+def _end(client: "MlflowClient", run_id: str, status: str) -> None:
+    with quiet():  # it would print the run's address on standard output
+        client.set_terminated(run_id, status)
 
 
 def close_dead(client: "MlflowClient", experiment: str) -> tuple[str, ...]:
@@ -87,18 +93,23 @@ def close_dead(client: "MlflowClient", experiment: str) -> tuple[str, ...]:
             if lineage.is_dead(item.data.tags.get(PROCESS_TAG, ""))
         ]
         for run_id in dead:
-            client.set_terminated(run_id, "KILLED")
+            _end(client, run_id, "KILLED")
     return tuple(dead)
 
 
 def log_figures(
-    client: "MlflowClient", run_id: str, metrics: Sequence[Metric], params: Mapping[str, Any]
+    client: "MlflowClient",
+    run_id: str,
+    metrics: Sequence[Metric],
+    params: Mapping[str, Any],
+    *,
+    model_uri: str = "",
 ) -> None:
-    """Metrics with their intervals and parameters, in one call."""
+    """Metrics with their intervals and parameters, in one call; the metrics for a model too."""
     from mlflow.entities import Metric as Figure
     from mlflow.entities import Param
 
-    now = int(time.time() * 1000)
+    now, model_id = int(time.time() * 1000), model_uri.removeprefix("models:/") or None
     figures = {
         f"{item.name}{suffix}": value
         for item in metrics
@@ -108,8 +119,10 @@ def log_figures(
     with answers("metrics"):
         client.log_batch(
             run_id,
-            metrics=[Figure(name, value, now, 0) for name, value in figures.items()],
-            params=[Param(name, str(value)[:6000]) for name, value in list(params.items())[:100]],
+            metrics=[
+                Figure(name, value, now, 0, model_id=model_id) for name, value in figures.items()
+            ],
+            params=[Param(name, value) for name, value in _texts(params).items()],
         )
 
 
@@ -132,53 +145,106 @@ def log_dataset(
 
 
 def log_model(
+    client: "MlflowClient",
     run_id: str,
     estimator: Any,
     spec: ModelSpec,
     *,
     example: pd.DataFrame,
     prediction: Array,
+    params: Mapping[str, Any],
     allow_pickle: bool,
 ) -> str:
     """The fitted estimator in skops's format; gives its address, models:/m-….
 
+    Through the client alone: MLflow's fluent `log_model` would open the run as the active one,
+    refuse where the user chose another experiment, and load the model once more to try it.
+
     Args:
+        client: of the registry.
         run_id: the candidate's run.
         estimator: fitted.
         spec: its columns become the signature.
         example: a few input rows.
         prediction: what it answers to some rows, for the signature.
+        params: of the logged model.
         allow_pickle: write a pickle where skops cannot.
 
     Raises:
         UntrustedModel: the model holds types that are not on our list, and pickles are not
             allowed.
     """
-    import mlflow
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    with answers("model"), quiet(), tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
+        experiment = client.get_run(run_id).info.experiment_id
+        made = client.create_logged_model(
+            experiment, "model", source_run_id=run_id, params=_texts(params)
+        )
+        model_id, folder = str(made.model_id), Path(scratch) / "model"
+        described = Model(
+            artifact_path=made.artifact_location,
+            model_uuid=model_id,
+            run_id=run_id,
+            model_id=model_id,
+            signature=signature_of(spec, prediction),
+        )
+        try:
+            _write_model(folder, estimator, described, example, allow_pickle=allow_pickle)
+            client.log_model_artifacts(model_id, str(folder))
+        except BaseException as error:
+            client.finalize_logged_model(model_id, "FAILED")
+            if _os_error(error) and isinstance(error, Exception):
+                raise storage_error(error) from error
+            raise
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        client.finalize_logged_model(model_id, "READY")
+    return f"models:/{model_id}"
+
+
+def _write_model(
+    folder: Path, estimator: Any, described: Any, example: pd.DataFrame, *, allow_pickle: bool
+) -> None:
+    import mlflow.sklearn
     from mlflow.exceptions import MlflowException
 
     common: dict[str, Any] = {
-        "name": "model",
-        "pip_requirements": list(lineage.requirements()),
-        "signature": signature_of(spec, prediction),
+        "path": str(folder),
+        "mlflow_model": described,
+        "signature": described.signature,
         "input_example": example,
+        "pip_requirements": list(lineage.requirements()),
     }
-    with answers("model"), quiet(), mlflow.start_run(run_id=run_id, nested=True):
-        try:
-            logged = mlflow.sklearn.log_model(
-                estimator, skops_trusted_types=list(TRUSTED), **common
-            )
-        except (MlflowException, TypeError) as error:
-            if _os_error(error):
-                raise storage_error(error) from error
-            if "skops" not in str(error) and not isinstance(error, TypeError):
-                raise
-            if not allow_pickle:
-                raise _untrusted(estimator, error) from error
-            logged = mlflow.sklearn.log_model(
-                estimator, serialization_format="cloudpickle", **common
-            )
-    return str(logged.model_uri)
+    try:
+        mlflow.sklearn.save_model(
+            estimator,
+            serialization_format="skops",
+            skops_trusted_types=list(TRUSTED),
+            **common,
+        )
+    except (MlflowException, TypeError) as error:
+        if _os_error(error):
+            raise
+        if "skops" not in str(error) and not isinstance(error, TypeError):
+            raise
+        if not allow_pickle:
+            raise _untrusted(estimator, error) from error
+        shutil.rmtree(folder, ignore_errors=True)
+        mlflow.sklearn.save_model(estimator, serialization_format="cloudpickle", **common)
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:6000] for name, value in list(params.items())[:100]}
+
+
+@contextmanager
+def no_autolog() -> Iterator[None]:
+    """Fits in the block are ours: a user's `mlflow.autolog()` makes no runs of them."""
+    from mlflow.utils.autologging_utils import disable_autologging
+
+    with disable_autologging():
+        yield
 
 
 def warm() -> None:

@@ -41,6 +41,11 @@ DATABASES = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 # MLflow's own limits are minutes (7 retries of 120 s); no retries, because a write that timed out
 # may have happened, and a second version of a model is worse than one clear error
 _LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "{timeout}"}
+# links to runs go to standard output, bars to standard error
+_SILENT = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _UNAVAILABLE = ("timed out", "Connection refused", "NewConnectionError", "Max retries exceeded")
 _set_by_us: dict[str, str] = {}
 _ready: set[str] = set()
@@ -156,6 +161,8 @@ def quiet() -> Iterator[None]:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
         logging_utils.disable_logging()
+        before = {key: os.environ.get(key) for key in _SILENT}
+        os.environ.update(_SILENT)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -165,6 +172,11 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
             if enabled:
                 logging_utils.enable_logging()
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:

@@ -85,7 +85,7 @@ class _CannotFit(Exception):
 def explain(error: Exception) -> str:
     r"""A failed fit in one line.
 
-    >>> explain(ValueError("bad\\n  rows"))
+    >>> explain(ValueError("bad\n  rows"))
     'ValueError: bad rows'
     """
     text = " ".join(str(error).split())[:1000]
@@ -140,20 +140,18 @@ def _log(job: Job, run_id: str, found: Fitted, spec: ModelSpec) -> str:
         for key, value in found.prepared.estimator.get_params(deep=True).items()
         if isinstance(value, (bool, int, float, str)) or value is None
     }
-    runs.log_figures(
-        job.client,
-        run_id,
-        spec.metrics,
-        {"estimator": spec.estimator, "threshold": spec.threshold, **parameters},
-    )
+    parameters = {"estimator": spec.estimator, "threshold": spec.threshold, **parameters}
     uri = runs.log_model(
+        job.client,
         run_id,
         found.estimator,
         spec,
         example=inputs(found.prepared, job.table, job.rows.holdout[:3]),
         prediction=found.output.prediction,
+        params=parameters,
         allow_pickle=job.config.models.allow_pickle,
     )
+    runs.log_figures(job.client, run_id, spec.metrics, parameters, model_uri=uri)
     runs.log_files(job.client, run_id, {"spec.json": specs.dumps(spec)})
     return uri
 

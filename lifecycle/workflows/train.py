@@ -102,7 +102,10 @@ def train(
         "lifecycle.data_digest": origin.digest,
     }
     try:
-        with runs.run(client, experiment, f"train {config.name}", tags=tags) as run_id:
+        with (
+            runs.no_autolog(),
+            runs.run(client, experiment, f"train {config.name}", tags=tags) as run_id,
+        ):
             job = Job(config, client, experiment, run_id, table, rows, came_from, metric)
             done = [
                 (track(job, item, found), found if isinstance(found, Fitted) else None)
