@@ -9,6 +9,7 @@
 
 from collections.abc import Mapping
 from io import BytesIO
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,14 @@ MOST = 6
 BARS = 24
 LEVELS = 8
 COLOURS = ("#8a8f98", "#d1495b")  # reference, live: told apart on white and on black, and in grey
-LONGEST = 70
+LINE = 78  # characters of a reason on one line, of at most two
 
 
 def figure(report: DriftReport, *, most: int = MOST) -> Figure:
     """Small plots of the first columns that have a picture, worst first."""
     shown = [item for item in report.columns.values() if _drawable(item)][:most]
     rows = max(1, (len(shown) + 1) // 2)
-    drawn = Figure(figsize=(10, 2.6 * rows), layout="constrained")
+    drawn = Figure(figsize=(10, 2.8 * rows), layout="constrained")
     for place, column in enumerate(shown):
         axes = drawn.add_subplot(rows, 2, place + 1)
         _draw(axes, column)
@@ -64,9 +65,12 @@ def _draw(axes: Any, column: ColumnDrift) -> None:
             offset = np.arange(len(names)) + 0.4 * place - 0.2
             axes.bar(offset, shares[place], 0.4, color=colour, label=label)
         axes.set_xticks(range(len(names)), names, fontsize=8)
-    text = column.reason or "no change beyond chance"
-    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    axes.set_title(f"{column.name}\n{short}", fontsize=8, loc="left")
+    lines = wrap(column.reason or "no change beyond chance", LINE, max_lines=2, placeholder=" …")
+    axes.set_title("\n".join(lines), fontsize=8, loc="left")
+    axes.annotate(
+        column.name, (0, 1), (0, 12 * len(lines) + 6), "axes fraction", "offset points",
+        fontsize=10, fontweight="bold",
+    )  # fmt: skip
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
 

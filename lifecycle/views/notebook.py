@@ -17,7 +17,7 @@ STYLE = """
 <style>
 .lifecycle{font:13px/1.45 system-ui,sans-serif;color:inherit;max-width:72em}
 .lifecycle b.title{font-size:14px;display:block;padding:2px 0 6px 8px;border-left:4px solid}
-.lifecycle table{border-collapse:collapse;color:inherit}
+.lifecycle table{border-collapse:collapse;color:inherit;font:inherit}
 .lifecycle th,.lifecycle td{text-align:left;padding:3px 12px 3px 8px;vertical-align:top;
  background:transparent;color:inherit;border-bottom:1px solid rgba(128,128,128,.25)}
 .lifecycle th{font-weight:600;opacity:.75}

@@ -18,6 +18,7 @@ from lifecycle.records import Outcome
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", ""
 MARKS = {Outcome.PASS: GOOD, Outcome.FAIL: BAD, Outcome.UNSURE: UNSURE}
 SHOWN_COLUMNS = 12  # of a drift report; the rest is counted
+SHOWN_METRICS = 3  # of a training beside the one that decides; a candidate's own sheet has them all
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def sheet(record: Any) -> Sheet:
 def _training(record: records.Training) -> Sheet:
     done = [item for item in record.candidates if not item.error]
     names = [metric.name for metric in done[0].metrics] if done else []
+    others = [name for name in names if name != record.metric][:SHOWN_METRICS]
     rows: list[tuple[str, ...]] = []
     for candidate in record.candidates:
         if candidate.error:
@@ -79,12 +81,11 @@ def _training(record: records.Training) -> Sheet:
                 "★" if candidate is record.best else "",
                 candidate.name,
                 _interval(figures.get(record.metric)),
-                *(number(figures[n].value) for n in names if n != record.metric and n in figures),
+                *(number(figures[n].value) if n in figures else "" for n in others),
                 f"{candidate.fit_seconds + candidate.score_seconds:.1f}",
                 f"{candidate.overhead_seconds:.1f}",
             )
         )
-    others = [name for name in names if name != record.metric]
     return Sheet(
         f"{record.name}: {len(done)} of {len(record.candidates)} candidates trained",
         headers=("", "candidate", record.metric, *others, "fit + score s", "tracking s"),
@@ -131,13 +132,22 @@ def _version(record: records.ModelVersion) -> Sheet:
     facts = {
         "stage": record.stage,
         "aliases": ", ".join(record.aliases),
-        "compiled": record.tags.get("lifecycle.compiled", ""),
-        "files": f"sha256 {record.digest[:16]}…" if record.digest else "not recorded",
+        "compiled": _compiled(record.tags.get("lifecycle.compiled", "")),
+        "files": f"sha256 {_short(record.digest)}" if record.digest else "not recorded",
         "run": record.run_id,
         "created": record.created,
     }
     rows = [(key, value) for key, value in facts.items() if value]
     return Sheet(f"{record.name} version {record.version}", headers=("", ""), rows=rows)
+
+
+def _short(digest: str) -> str:
+    """The beginning of a digest, enough to tell it from others."""
+    return f"{digest.removeprefix('sha256:')[:16]}…"
+
+
+def _compiled(tag: str) -> str:
+    return f"yes, sha256 {_short(tag)}" if tag.startswith("sha256:") else tag
 
 
 @sheet.register
@@ -152,7 +162,7 @@ def _gates(record: records.GateReport) -> Sheet:
         headers=("gate", "outcome", "value", "limit", "reason"),
         rows=rows,
         marks=[MARKS[result.outcome] for result in record.results],
-        notes=(f"evidence sha256 {record.digest[:16]}…",) if record.digest else (),
+        notes=(f"evidence sha256 {_short(record.digest)}",) if record.digest else (),
     )
 
 
@@ -233,7 +243,11 @@ def _feedback(record: records.Feedback) -> Sheet:
         notes.append(f"{record.repeated} were known already")
     if record.unmatched:
         notes.append(f"{record.unmatched} met no prediction and were not stored")
-    return Sheet(f"{record.name}: {record.accepted:,} labels accepted", notes=notes)
+    return Sheet(
+        f"{record.name}: {_count(record.accepted, 'label')} accepted",
+        mark=UNSURE if record.unmatched else PLAIN,
+        notes=notes,
+    )
 
 
 @sheet.register

@@ -1,10 +1,12 @@
 """Pictures of the worst columns, whatever the columns are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from lifecycle.views.drift_plots import MOST, figure, png
+from lifecycle.views.drift_plots import LINE, MOST, figure, png
 from lifecycle.workflows.compare import compare
 
 
@@ -17,16 +19,27 @@ def report():
     return compare(frame, frame.assign(x3=frame["x3"] * 1000, plan="a"))
 
 
+def name(axes):
+    return axes.texts[0].get_text()
+
+
 def test_worst_columns_come_first(report):
     axes = figure(report).axes
     assert len(axes) == MOST
-    assert {item.get_title(loc="left").split("\n")[0] for item in axes[:2]} == {"plan", "x3"}
+    assert {name(item) for item in axes[:2]} == {"plan", "x3"}
+
+
+def test_a_long_reason_wraps_and_does_not_run_out_of_its_plot(report):
+    moved = report.columns["x3"]
+    longer = replace(report, columns={"x3": replace(moved, reason="word " * 100)})
+    lines = figure(longer).axes[0].get_title(loc="left").split("\n")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= LINE
+    assert lines[1].endswith("…")
 
 
 def test_bars_hold_all_rows_that_are_in_view(report):
-    column = next(
-        item for item in figure(report).axes if item.get_title(loc="left").startswith("x1")
-    )
+    column = next(item for item in figure(report).axes if name(item) == "x1")
     for patch in column.patches:
         assert patch.get_data().values.sum() == pytest.approx(1.0, abs=0.05)
 

@@ -5,7 +5,7 @@ import pytest
 from lifecycle import records as r
 from lifecycle.records import Outcome
 from lifecycle.views import notebook, terminal
-from lifecycle.views.sheets import BAD, GOOD, sheet
+from lifecycle.views.sheets import BAD, GOOD, UNSURE, sheet
 
 AUC = r.Metric("roc_auc", 0.8123, 0.80, 0.82)
 BEST = r.Candidate("forest", "run1", metrics=(AUC,), fit_seconds=1.0, overhead_seconds=0.4)
@@ -71,6 +71,31 @@ def test_many_columns_are_counted_not_listed():
     shown = sheet(r.DriftReport(Outcome.PASS, columns, 10, 10))
     assert len(shown.rows) == 12
     assert "18 more columns, none of them worse" in shown.notes
+
+
+def test_a_training_shows_few_metrics_and_its_candidate_all():
+    metrics = (AUC, *(r.Metric(f"m{i}", 0.5) for i in range(6)))
+    best = r.Candidate("forest", "run1", metrics=metrics)
+    headers = sheet(r.Training("churn", "run", "roc_auc", (best,))).headers
+    assert headers[2:6] == ("roc_auc", "m0", "m1", "m2")
+    assert "m3" not in headers
+    assert len(sheet(best).rows) == 7
+
+
+def test_a_version_says_a_digest_once_and_short():
+    digest = "sha256:" + "ab" * 32
+    version = r.ModelVersion("churn", 3, digest=digest, tags={"lifecycle.compiled": digest})
+    rows = dict(sheet(version).rows)
+    assert rows["files"] == "sha256 abababababababab…"
+    assert rows["compiled"] == "yes, sha256 abababababababab…"
+    refused = r.ModelVersion("churn", 3, tags={"lifecycle.compiled": "no: no converter"})
+    assert dict(sheet(refused).rows)["compiled"] == "no: no converter"
+
+
+def test_labels_that_met_no_prediction_stand_out():
+    assert sheet(r.Feedback("churn", 0, unmatched=1)).mark == UNSURE
+    assert sheet(r.Feedback("churn", 1)).mark == ""
+    assert sheet(r.Feedback("churn", 1)).title == "churn: 1 label accepted"
 
 
 def test_plain_text_has_no_colour_codes():
