@@ -30,7 +30,7 @@ from lifecycle.errors import DataError
 from lifecycle.models.predicting import Array, Columns
 from lifecycle.records import ModelSpec
 from lifecycle.serve.explain import explain, missing, unknown
-from lifecycle.serve.typed import BUILD, JSON_TYPES, objects, times
+from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, objects, times
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _ORDERS = 64  # orders of columns whose decoders are kept
@@ -247,7 +247,7 @@ class Decoder:
             time = times(sent, self.spec.time)
         sent = given.get(self.spec.key or "")
         if sent is not None and any(cell is not None for cell in sent):
-            key = [None if cell is None else str(cell) for cell in sent]
+            key = [None if cell is None else key_text(cell) for cell in sent]
         return Rows(columns, count, time, key)
 
     def check_names(self, names: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from lifecycle.errors import DataError
 from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.serve.typed import key_text
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,400}(\.0*)?", re.ASCII)
@@ -178,5 +179,5 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
             raise DataError(f"column {spec.time!r} is no time: {str(error)[:200]}") from None
         time = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     if spec.key in decoder.extras and spec.key in frame:
-        key = [None if pd.isna(cell) else str(cell) for cell in frame[spec.key]]
+        key = [None if pd.isna(cell) else key_text(cell) for cell in frame[spec.key]]
     return Rows(typed(frame, spec), len(frame), time, key)

@@ -11,7 +11,7 @@ lifecycle.errors.DataError: column 'calls' of row 1 is 2.5, which is no whole nu
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ from msgspec import Meta
 from lifecycle.errors import DataError
 from lifecycle.models.predicting import Array
 
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - arrays of times are UTC without a zone
 Cells = Sequence[Any]  # one column's values as Python objects, None for null
 
 _LONG = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
@@ -95,7 +96,7 @@ def times(cells: Cells, name: str) -> Array:
     Raises:
         DataError: a value is no time; names column and row.
     """
-    found: list[datetime | np.datetime64 | None] = []
+    found: list[datetime | None] = []
     for row, cell in enumerate(cells):
         try:
             if isinstance(cell, str):
@@ -103,7 +104,7 @@ def times(cells: Cells, name: str) -> Array:
                 naive = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
                 found.append(naive)
             elif isinstance(cell, int) and not isinstance(cell, bool):
-                found.append(np.datetime64(cell // 1000, "us"))
+                found.append(EPOCH + timedelta(microseconds=cell // 1000))
             elif cell is None:
                 found.append(None)
             else:
@@ -114,6 +115,19 @@ def times(cells: Cells, name: str) -> Array:
                 fix="write it as 2026-01-31T12:00:00",
             ) from None
     return np.array(found, dtype="datetime64[us]")
+
+
+def key_text(key: str | float) -> str:
+    """A key as the text that the log keeps, the same that late labels are looked up by.
+
+    >>> key_text("c7"), key_text(7), key_text(7.0)
+    ('c7', '7', '7')
+
+    Args:
+        key: as it was sent; a whole number may come as a float, since gaps make floats of a
+            column's whole numbers.
+    """
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
 
 
 def _refuse(wrong: Any, cells: Cells, name: str, why: str) -> None:

@@ -41,6 +41,7 @@ COLUMNS = (
 )
 # fmt: on
 TIME = pl.Datetime("us", "UTC")
+EARLIEST, LATEST = np.datetime64("0001-01-01", "us"), np.datetime64("10000-01-01", "us")
 _FRAME = struct.Struct("<II")
 _HEAD, _ROWS = 0, 1
 _DISK = "free space or make the folder writable; nothing was logged for this request"
@@ -72,6 +73,21 @@ def _columns(
     features: Mapping[str, np.ndarray], types: Mapping[str, str]
 ) -> tuple[tuple[str, str], ...]:
     return tuple((name, _code(array, types.get(name, ""))) for name, array in features.items())
+
+
+def dated(times: np.ndarray, now: int) -> np.ndarray:
+    """Times that the log can hold: what is none, or outside the years 1 … 9999, becomes `now`.
+
+    >>> dated(np.array(["NaT", "2026-04-01"], "M8[us]"), 0).astype(str).tolist()
+    ['1970-01-01T00:00:00.000000', '2026-04-01T00:00:00.000000']
+
+    Args:
+        times: datetime64, UTC.
+        now: microseconds since 1970 UTC.
+    """
+    moments = times.astype("M8[us]")
+    held = (moments >= EARLIEST) & (moments < LATEST)
+    return np.where(held, moments, np.datetime64(now, "us"))
 
 
 def _moments(time: int | np.ndarray) -> int | bytes:
@@ -166,8 +182,9 @@ class Journal:
             for known, index in self._known.items():
                 if known[:2] == (model, version) and known[2] == (columns or known[2]):
                     return index
-        index = self._known[head] = len(self._known)
+        index = len(self._known)
         self._write(_encode((_HEAD, index, *head)))
+        self._known[head] = index  # only now: a head that was not written must be tried again
         return index
 
     def _write(self, payload: bytes) -> None:
@@ -185,8 +202,10 @@ class Journal:
         self.size += len(frame)
 
     def close(self) -> None:
-        """Let go of the lock; the file stays for whoever seals it."""
-        os.close(self._file)
+        """Let go of the lock; the file stays for whoever seals it. Safe to call twice."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1  # the number may be another file's now
 
 
 def adopt(path: Path) -> int | None:
@@ -248,6 +267,10 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
     for kind, index, *record in _records(path, damaged=damaged):
         if kind == _HEAD:
             heads.append(record)
+        elif index >= len(heads):
+            if damaged:
+                break
+            raise _damage(path, f"its rows name head {index}, which is missing")
         elif model is None or heads[index][0] == model:
             rows.setdefault(index, []).append(record)
     return {index: _frame(heads[index], found) for index, found in rows.items()}
@@ -265,12 +288,16 @@ def _records(path: Path, *, damaged: bool) -> Iterator[list[Any]]:
         if crc32(payload) != checksum:
             if damaged:
                 return
-            raise LogError(
-                f"the journal is damaged at byte {start}",
-                where=path,
-                fix="restore the file, or move it away and lose the predictions in it",
-            )
+            raise _damage(path, f"at byte {start}")
         yield _decode(payload)
+
+
+def _damage(path: Path, what: str) -> LogError:
+    return LogError(
+        f"the journal is damaged: {what}",
+        where=path,
+        fix="restore the file, or move it away and lose the predictions in it",
+    )
 
 
 def _frame(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:

@@ -25,6 +25,7 @@ import threading
 import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -108,8 +109,8 @@ class PredictionWriter:
             version: the version that answered.
             prediction_id: the request's id; one row is logged under it, row i of several under
                 `<id>.<i>`.
-            time: microseconds since 1970 UTC, or one datetime64 a row; a row whose time is not
-                a time (NaT) gets the present one.
+            time: microseconds since 1970 UTC, or one datetime64 a row; a row whose time is none
+                (NaT, or outside the years 1 … 9999) gets the present one.
             features: model inputs by column, each of shape (n,); NaN and None become null. Empty
                 where the request failed before they were known.
             prediction: shape (n,); None when the model failed, then one row is logged unless
@@ -126,17 +127,14 @@ class PredictionWriter:
         Raises:
             LogError: the disk is full or gone; nothing of the request was logged.
         """
-        if os.getpid() != self._pid:  # forked: the journal is the parent's
-            for inherited in (*self._full, self._journal):
-                inherited.close()
-            self._full = []
+        if self._forked():
             self._start()
         if prediction is not None:
             rows = len(prediction)
         else:
             rows = len(next(iter(features.values()), "1"))
-        if not isinstance(time, int) and np.isnat(time).any():
-            time = np.where(np.isnat(time), np.datetime64(clock.time_ns() // 1000, "us"), time)
+        if not isinstance(time, int):
+            time = journal.dated(time, clock.time_ns() // 1000)
         with self._lock:
             self._journal.append(
                 model,
@@ -160,6 +158,18 @@ class PredictionWriter:
                 except LogError as problem:  # this request is logged; the journal grows on
                     self.trouble = str(problem)
 
+    def _forked(self) -> bool:
+        """Whether this is a child of the writer's process; the journals are then let go.
+
+        They are the parent's, which goes on appending to them: a child must not seal them.
+        """
+        if os.getpid() == self._pid:
+            return False
+        for inherited in (*self._full, self._journal):
+            inherited.close()
+        self._full = []
+        return True
+
     def _rotate(self) -> None:
         full = self._journal
         self._due = clock.monotonic() + self._seconds
@@ -181,7 +191,7 @@ class PredictionWriter:
                 self._seal_full()
                 PredictionLog(self.directory).seal()
                 self.trouble = ""
-            except LogError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that died would seal no more
                 self.trouble = str(error)
                 _LOGGER.error("predictions stay in their journals: %s", error)
             self._wake.wait(max(0.05, self._due - clock.monotonic()))
@@ -190,7 +200,8 @@ class PredictionWriter:
     def _seal_full(self) -> None:
         with self._sealing:
             while self._full:
-                sealed.seal(self.directory, self._full[0].path)
+                with suppress(FileNotFoundError):  # removed by hand: nothing is left to seal
+                    sealed.seal(self.directory, self._full[0].path)
                 self._full.pop(0).close()
 
     def seal(self) -> None:
@@ -199,6 +210,8 @@ class PredictionWriter:
         Raises:
             LogError: it cannot be written; nothing is lost, the journals stay.
         """
+        if self._forked():
+            self._start()
         with self._lock:
             self._rotate()
         self._seal_full()
@@ -210,6 +223,8 @@ class PredictionWriter:
         Raises:
             LogError: it cannot be sealed; nothing is lost, the next writer will.
         """
+        if self._forked():
+            return
         if self._stop.is_set():
             return
         self._stop.set()

@@ -115,13 +115,10 @@ class _Job:
             DataError: there are no rows, or some that the model cannot take; what was logged
                 under `name` is gone from the log then.
         """
-        number = -1
         try:
             for number, batch in enumerate(batches):
                 if number >= done:
                     yield self.answer(batch, f"{name}-{number:05}")
-            if number < 0:
-                raise DataError("the table has columns but no rows", fix="check the export")
         except DataError:
             self.log.discard(self.version.name, name)
             raise
@@ -172,8 +169,7 @@ def _times(batch: pl.DataFrame, spec: ModelSpec, now: int) -> int | np.ndarray:
     if not spec.time or spec.time not in batch.columns:
         return now
     column = Column(spec.time, "datetime", required=False)
-    times = inputs.array(batch[spec.time].to_pandas(), column)
-    return np.where(np.isnat(times), np.datetime64(now, "us"), times)
+    return journal.dated(inputs.array(batch[spec.time].to_pandas(), column), now)
 
 
 def _keys(batch: pl.DataFrame, spec: ModelSpec) -> list[str | None] | None:
@@ -189,8 +185,8 @@ def _check_paths(source: datasets.Source, output: str | Path | None) -> None:
             raise DataError(
                 f"{str(path)!r} ends with neither .parquet nor .csv", fix="use one of them"
             )
-    if isinstance(source, (str, Path)) and not Path(source).is_file():
-        raise DataError("there is no such file", where=source, fix="check the path")
+    if isinstance(source, (str, Path)):
+        datasets.columns(source)
     if output is None:
         return
     folder = Path(output).resolve().parent
@@ -214,7 +210,14 @@ def _origin(source: datasets.Source) -> dict[str, Any]:
 
 def _batches(source: datasets.Source) -> Iterator[pl.DataFrame]:
     if isinstance(source, (str, Path)):
-        yield from datasets.batches(source, ROWS)
+        empty = True
+        for batch in datasets.batches(source, ROWS):
+            empty = False
+            yield batch
+        if empty:
+            raise DataError(
+                "the table has columns but no rows", where=source, fix="check the export"
+            )
         return
     table = datasets.read(source)
     for start in range(0, len(table), ROWS):

@@ -152,3 +152,14 @@ def test_times_and_32_bits_in_csv():
     for row in (b"noon,3,1", b"2026-01-01,2147483648,1", b"2026-01-01,3,1e39"):
         with pytest.raises(DataError, match="of row 0"):
             csv_rows(decoder, b"at,n,x\n" + row)
+
+
+def test_whole_keys_that_a_gap_made_floats_stay_whole():
+    frame = pd.DataFrame({"age": [1.0, 2.0], "id": [7, None]})
+    spec = ModelSpec(1, "binary", (Column("age", "double"),), key="id")
+    stream = io.BytesIO()
+    frame.to_parquet(stream)
+    assert parquet_rows(Decoder(spec), stream.getvalue()).key == ["7", None]
+    body = f'{{"dataframe_split": {frame.to_json(orient="split")}}}'
+    assert '"data":[[1.0,7.0]' in body
+    assert Decoder(spec).json(body.encode()).key == ["7", None]

@@ -1,12 +1,14 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 
 from lifecycle.errors import DataError
 from lifecycle.records import Column, ModelSpec
 from lifecycle.serve.decode import Decoder
-from lifecycle.serve.typed import BUILD, JSON_TYPES, times
+from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, times
+from lifecycle.stores.labels import as_keys
 
 GOOD = {
     "double": ([1, 2.5], [1.0, 2.5], "float64"),
@@ -100,3 +102,18 @@ def test_times_are_utc():
 def test_a_type_we_do_not_know_is_passed_on():
     array = decoder("any").json(body([1], "x")).columns["c"]
     assert array.tolist() == [[1], "x"]
+
+
+@pytest.mark.parametrize("far", [10**30, 9_223_372_036_854_775_807_000, -(10**24)])
+def test_a_time_that_no_calendar_holds_is_refused(far):
+    with pytest.raises(DataError, match="of row 1 is no time"):
+        times(["2026-01-01", far], "ts")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [(7, "7"), (7.0, "7"), (7.5, "7.5"), ("7.0", "7.0"), (1e300, str(int(1e300)))]
+)
+def test_a_key_is_the_text_that_labels_are_looked_up_by(sent, kept):
+    assert key_text(sent) == kept
+    if sent != 1e300:  # more than a table's whole numbers hold
+        assert as_keys(pl.Series([sent])).to_list() == [kept]

@@ -1,7 +1,10 @@
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
+import time as clock
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -544,3 +547,89 @@ def test_a_journal_of_a_living_process_cannot_be_adopted(tmp_path):
     assert journal.adopt(mine.path) is None
     os.close(descriptor)
     assert journal.adopt(tmp_path / "gone.journal") is None
+
+
+def test_a_head_that_was_not_written_is_written_with_the_next_request(tmp_path):
+    made = journal.Journal(tmp_path)
+    row = {"rows": 1, "time": NOW, "features": {"age": np.array([41.0])}}
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+    try:
+        with pytest.raises(LogError):
+            made.append("churn", 7, "lost", **row, prediction=np.array([1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    made.append("churn", 7, "kept", **row, prediction=np.array([1]))
+    made.close()
+    assert journal.read(made.path)[0]["prediction_id"].to_list() == ["kept"]
+
+
+def test_rows_whose_head_is_missing_are_damage_not_a_crash(tmp_path):
+    made = journal.Journal(tmp_path)
+    made._known["churn", 7, (("age", "<f8/"),), "<i8/", ""] = 0
+    features = {"age": np.array([41.0])}
+    made.append("churn", 7, "id", rows=1, time=0, features=features, prediction=np.array([1]))
+    made.close()
+    with pytest.raises(LogError, match="head 0, which is missing"):
+        journal.read(made.path)
+    assert journal.read(made.path, damaged=True) == {}
+
+
+@pytest.mark.parametrize("ending", ["close", "seal"])
+def test_a_forked_child_leaves_its_parents_journal_alone(tmp_path, ending):
+    with PredictionWriter(tmp_path, seal_seconds=1e6) as parent:
+        append(parent, "before")
+        child = os.fork()
+        if not child:
+            getattr(parent, ending)()
+            parent.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert not parquet(tmp_path)
+        append(parent, "after")
+    assert set(PredictionLog(tmp_path).read("churn")["prediction_id"]) == {"before", "after"}
+
+
+@pytest.mark.parametrize("year", [-5000, 0, 10_000, 290_000])
+def test_a_time_that_no_date_can_hold_is_the_present_one(tmp_path, writer, year):
+    far = np.datetime64(year - 1970, "Y").astype("M8[us]")
+    append(writer, time=np.array([far]))
+    writer.seal()
+    PredictionLog(tmp_path).seal()
+    times = PredictionLog(tmp_path).read("churn")["time"].to_list()
+    assert (datetime.now(UTC) - times[0]).total_seconds() < 60
+
+
+def test_sealing_goes_on_after_a_journal_was_removed_by_hand(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=1e6) as made:
+        append(made, "gone")
+        made._journal.path.unlink()
+        made.seal()
+        append(made, "kept")
+        made.seal()
+        assert made._thread.is_alive()
+        assert len(parquet(tmp_path)) == 1
+    assert PredictionLog(tmp_path).read("churn")["prediction_id"].to_list() == ["kept"]
+
+
+def test_the_sealing_thread_outlives_what_it_meets(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=0.1) as made:
+        (tmp_path / "journal" / "1-1-1.journal").mkdir()  # no file: opening it fails
+        append(made)
+        deadline = clock.monotonic() + 10
+        while not made.trouble and clock.monotonic() < deadline:
+            clock.sleep(0.02)
+        assert "directory" in made.trouble
+        (tmp_path / "journal" / "1-1-1.journal").rmdir()
+        while made.trouble and clock.monotonic() < deadline:
+            clock.sleep(0.02)
+        assert made.trouble == ""
+
+
+def test_a_closed_journal_never_writes_into_another_file(tmp_path):
+    made = journal.Journal(tmp_path)
+    made.close()
+    made.close()
+    with pytest.raises(LogError):
+        made.append("churn", 7, "id", rows=1, time=0, features={}, prediction=np.array([1]))
