@@ -14,6 +14,7 @@ so that health checks are answered meanwhile. See https://asgi.readthedocs.io fo
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -312,9 +313,8 @@ def _version(text: str | None) -> int | None:
 
 def _labels(body: bytes) -> list[dict[str, Any]]:
     """The labels of a /feedback body, as rows."""
-    many = body.lstrip()[:64].replace(b" ", b"").startswith(b'{"labels"')
     try:
-        if many:
+        if re.match(rb'\s*\{\s*"labels"\s*:', body):
             return list(msgspec.json.decode(body, type=_Labels).labels)
         return [msgspec.json.decode(body, type=_Row)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
