@@ -29,7 +29,7 @@ from lifecycle.records import (
 )
 from lifecycle.stores import artifacts, registry, runs
 from lifecycle.stores.ledger import Ledger, draft
-from lifecycle.stores.sealed import Moment
+from lifecycle.stores.sealed import Moment, moment
 from lifecycle.stores.tracking import answers, connect, experiment_id
 from lifecycle.views import drift_plots
 from lifecycle.workflows.compare import Table
@@ -53,6 +53,7 @@ class _Check:
     spec: ModelSpec
     live: Live
     experiment: str
+    logged: bool  # the rows are the log's, and the next window of the log begins behind them
 
 
 def monitor(
@@ -73,7 +74,7 @@ def monitor(
     Args:
         config: names the model; `[monitor]`, `[retrain]`, `[log]`.
         live: a frame, a Parquet or CSV file or a folder; without it the prediction log is read.
-        since: start of the window; by default where the last check of this version ended.
+        since: start of the window; by default where the last check of this version's log ended.
         until: end of the window, exclusive.
         html: where to write Evidently's report.
 
@@ -85,6 +86,11 @@ def monitor(
         DataError: the table or the report's path cannot be used.
         RegistryUnavailable: no answer in time; nothing was recorded.
     """
+    first, last = moment(since, "since"), moment(until, "until")
+    if first is not None and last is not None and first >= last:
+        raise DataError(
+            f"the window ends ({until}) before it begins ({since})", fix="correct since or until"
+        )
     client = connect(config)
     version = _champion(client, config.name)
     spec = artifacts.spec(client, version)
@@ -97,7 +103,7 @@ def monitor(
         found = from_table(
             live, spec, lambda: artifacts.load(client, version, config), since=since, until=until
         )
-    check = _Check(config, client, version, spec, found, experiment)
+    check = _Check(config, client, version, spec, found, experiment, live is None)
     report = _report(check, profile)
     if not found.rows.height:
         return report
@@ -122,7 +128,8 @@ def _last_end(client: "MlflowClient", experiment: str, version: ModelVersion) ->
     with answers("monitoring runs"):
         known = client.search_runs(
             [experiment],
-            f"tags.`{VERSION}` = '{version.version}' AND attributes.status = 'FINISHED'",
+            f"tags.`{VERSION}` = '{version.version}' AND tags.`{WINDOW_END}` != ''"
+            " AND attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"],
             max_results=1,
         )
@@ -213,9 +220,10 @@ def _recorded(check: _Check, report: MonitorReport) -> MonitorReport:
     tags = {
         CHECK: identity,
         VERSION: str(check.version.version),
-        WINDOW_END: check.live.end,
         "lifecycle.outcome": str(report.outcome),
     }
+    if check.logged:
+        tags[WINDOW_END] = check.live.end
     label = f"check of {check.version.ref}"
     with runs.run(check.client, check.experiment, label, tags=tags) as run_id:
         report = replace(report, run_id=run_id)

@@ -187,3 +187,10 @@ def test_no_champion_and_bad_windows_are_explained(serving, config):
 def test_a_report_that_cannot_be_written_is_an_error(serving, make_churn):
     with pytest.raises(DataError, match="cannot be written"):
         monitor(serving.config, make_churn(100, seed=8), html="no/such/folder/report.html")
+
+
+def test_a_table_does_not_move_the_window_of_the_log(serving, make_churn):
+    monitor(serving.config, make_churn(100, seed=3, start="2027-01-01"))
+    monitor(serving.config, make_churn(100, seed=4).drop(columns="ts"))
+    score(serving.config, "churn", make_churn(300, seed=1, start="2026-02-01"))
+    assert monitor(serving.config).drift.current_rows == 300
