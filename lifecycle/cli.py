@@ -31,6 +31,9 @@ class Commands(click.Group):
         except click.Abort:
             click.echo("stopped; nothing half-written is left", err=True)
             sys.exit(130)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(0)
         except click.ClickException as error:
             wrong = LifecycleError(error.format_message().rstrip("."), fix="see --help")
             _fail(wrong, as_json="--json" in sys.argv)
@@ -140,7 +143,7 @@ log_option = click.option("--log", metavar="DIR", help="Folder of the prediction
 @verb
 @click.option("--keep", metavar="DIR", help="Work in this folder instead of a temporary one.")
 def demo(config: Config, *, keep: str | None) -> Any:  # noqa: ARG001 - the demo brings its own
-    """Show the whole loop on the flights of New York, 2013, in about a minute."""
+    """Show the whole loop on real flights, in about a minute."""
     from lifecycle.demo import demo
 
     told = demo(keep)
@@ -204,7 +207,7 @@ def train(
 def evaluate(
     config: Config, *, ref: str, data: str, against: str | None, target: str | None
 ) -> Any:
-    """How good REF is on labelled rows, alone or against another version."""
+    """Say how good REF is on labelled rows, alone or against another."""
     config = _named(config, _name(ref), target=target)
     from lifecycle.workflows.evaluate import evaluate
 
@@ -214,7 +217,7 @@ def evaluate(
 @verb
 @click.argument("ref")
 def gate(config: Config, *, ref: str) -> Any:
-    """Check REF against the limits and the champion; exit 2 when refused."""
+    """Check REF against limits and the champion; exit 2: refused."""
     from lifecycle.workflows.gate import gate
 
     return gate(config.with_values(name=_name(ref)), ref)
@@ -260,7 +263,7 @@ def history(config: Config, *, name: str) -> Any:
 @click.option("--output", required=True, metavar="FILE", help="Parquet or CSV.")
 @log_option
 def score(config: Config, *, ref: str, source: str, output: str, log: str | None) -> Any:
-    """Predict every row of a file; an interrupted run goes on where it stopped."""
+    """Predict each row of a file; an interrupted run goes on."""
     config = _named(config, _name(ref), log__dir=log)
     from lifecycle.workflows.score import score
 
@@ -296,7 +299,10 @@ def serve(
 @click.option("--labels", required=True, metavar="FILE", help="Parquet or CSV.")
 @log_option
 def feedback(config: Config, *, name: str, labels: str, log: str | None) -> Any:
-    """Join late labels to predictions, by id or by key and time; all of them or none."""
+    """Join late labels to predictions, all of them or none.
+
+    FILE has a column prediction_id, or the model's key and time.
+    """
     config = _named(config, name, log__dir=log)
     from lifecycle.workflows.feedback import feedback
 
@@ -355,7 +361,7 @@ def drift(
 def monitor(
     config: Config, *, name: str, live: str | None, log: str | None, **window: str | None
 ) -> Any:
-    """Check live data against the champion's reference; exit 2 flags the model."""
+    """Check live data against the reference; exit 2: flagged."""
     config = _named(config, name, log__dir=log)
     from lifecycle.workflows.monitor import monitor
 
@@ -370,7 +376,7 @@ def monitor(
 def retrain(
     config: Config, *, name: str, data: str, validation: str | None, if_flagged: bool
 ) -> Any:
-    """Train again on fresh rows, gate, register what passes as challenger."""
+    """Train again on fresh rows; what passes is the challenger."""
     config = _named(config, name)
     from lifecycle.workflows.retrain import retrain
 

@@ -59,6 +59,16 @@ def test_help_lists_commands_in_the_order_of_a_models_life(capfd):
     assert lines[:4] == ["demo", "init", "train", "evaluate"]
 
 
+def test_help_cuts_no_sentence_short(capfd):
+    _, out, _ = run(capfd, "--help")
+    assert "..." not in out.split("Commands:")[1]
+
+
+def test_the_bare_command_shows_the_help_and_nothing_else(capfd):
+    _, asked, _ = run(capfd, "--help")
+    assert run(capfd) == (0, asked, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
