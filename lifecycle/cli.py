@@ -31,9 +31,6 @@ class Commands(click.Group):
         except click.Abort:
             click.echo("stopped; nothing half-written is left", err=True)
             sys.exit(130)
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message())
-            sys.exit(0)
         except click.ClickException as error:
             wrong = LifecycleError(error.format_message().rstrip("."), fix="see --help")
             _fail(wrong, as_json="--json" in sys.argv)
@@ -51,14 +48,21 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="lifecycle")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Train, gate, stage, serve, watch and retrain MLflow models.
 
     Begin with `lifecycle demo`. Exit codes: 0 fine, 1 error, 2 refused or flagged,
     3 not enough evidence.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def verb(work: Callable[..., Any]) -> click.Command:
