@@ -300,13 +300,10 @@ def serve(
 
 @verb
 @name_argument
-@click.option("--labels", required=True, metavar="FILE", help="Parquet or CSV.")
+@click.option("--labels", required=True, metavar="FILE", help="By id, or by key and time.")
 @log_option
 def feedback(config: Config, *, name: str, labels: str, log: str | None) -> Any:
-    """Join late labels to predictions, all of them or none.
-
-    FILE has a column prediction_id, or the model's key and time.
-    """
+    """Join late labels to predictions, all of them or none."""
     config = _named(config, name, log__dir=log)
     from lifecycle.workflows.feedback import feedback
 
