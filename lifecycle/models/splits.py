@@ -85,7 +85,7 @@ def check_classes(table: Table, found: Split) -> None:
             raise DataError(
                 f"the {side} rows hold one class only, {seen[0]!s} ({len(rows)} rows, "
                 f"{found.how} split)",
-                where=f"column {table.target}",
+                where=f"{table.where}, column {table.target}" if table.where else table.target,
                 fix='use a larger share, more rows, or [train] split = "stratified"',
             )
 

@@ -49,6 +49,7 @@ class Table:
         weight: column of sample weights, or "".
         notes: what was left out or assumed.
         held: which rows are for validation only, shape (n,); None: not said.
+        where: the table's origin, for errors.
     """
 
     frame: pd.DataFrame
@@ -61,6 +62,7 @@ class Table:
     weight: str = ""
     notes: tuple[str, ...] = ()
     held: Array | None = None
+    where: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -131,6 +133,7 @@ def check_training(
         weight,
         (*notes, *more),
         held,
+        where,
     )
 
 

@@ -121,6 +121,8 @@ def _from_file(path: Path) -> pl.DataFrame:
 
 
 def _parquet(path: Path) -> pl.DataFrame:
+    if path.is_file() and not path.stat().st_size:
+        raise DataError("the file is empty", where=path, fix="check the export that wrote it")
     try:
         return pl.read_parquet(path, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError) as error:

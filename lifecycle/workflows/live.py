@@ -175,9 +175,17 @@ def _table_times(frame: pl.DataFrame, name: str | None) -> pl.Series:
     values = frame[name]
     if values.dtype == pl.String:
         try:
-            values = values.str.to_datetime(strict=False)
+            parsed = values.str.to_datetime(strict=False)
         except pl.exceptions.ComputeError:  # in no known format
-            return _no_times(frame.height)
+            parsed = _no_times(frame.height)
+        strange = values.filter(values.is_not_null() & parsed.is_null())
+        if strange.len():
+            raise DataError(
+                f"the time column {name!r} holds {strange[0]!r}, no date or time",
+                where="live rows",
+                fix="write times as 2026-04-01 12:00:00",
+            )
+        values = parsed
     if values.dtype not in (pl.Date, pl.Datetime):
         return _no_times(frame.height)
     return values.cast(pl.Datetime("us"))

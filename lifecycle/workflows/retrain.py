@@ -7,6 +7,7 @@ ModelVersion(name='churn', version=4, ..., aliases=('challenger',), ...)
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.config import Config
@@ -97,6 +98,7 @@ def retrain(
         validation=validation,
         parent_version=champion.version if champion else None,
         cause=_cause(flag),
+        where=_place(data),
     )
     version = register(config, training.best)
     report = gate(config, version)
@@ -196,7 +198,7 @@ def _rows(config: Config, data: datasets.Source, spec: ModelSpec | None) -> Rows
         if missing:
             raise DataError(
                 f"columns that the champion takes are missing: {', '.join(missing)}",
-                where="the data to retrain on",
+                where=_place(data),
                 fix="add them; to change the inputs use `lifecycle train`",
             )
         roles = {config.target, config.time, config.key, config.train.weight}
@@ -213,12 +215,17 @@ def _rows(config: Config, data: datasets.Source, spec: ModelSpec | None) -> Rows
         weight=config.train.weight,
         task=config.task,
         positive=config.train.positive,
+        where=_place(data),
     )
     choice = choose(table, share=config.train.holdout, seed=config.train.seed)
     if choice.since is not None:
         times = array(kept[config.time], Column(config.time, "datetime"))
         chosen = kept[times >= choice.since.to_datetime64()].reset_index(drop=True)
     return Rows(chosen, choice.reason)
+
+
+def _place(data: datasets.Source) -> str:
+    return str(data) if isinstance(data, (str, Path)) else "the data to retrain on"
 
 
 def _candidates(

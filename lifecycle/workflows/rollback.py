@@ -32,6 +32,7 @@ def rollback(config: Config, *, reason: str) -> ModelVersion:
         reason: goes into the ledger.
 
     Raises:
+        ModelNotFound: no such model.
         TransitionRefused: there is none to return to, its files are not as they were, or no
             reason was given.
         RegistryUnavailable: no answer in time.
@@ -44,6 +45,7 @@ def rollback(config: Config, *, reason: str) -> ModelVersion:
     for _ in range(RACES):
         now = standing(ledger.entries(), order)
         if now.previous is None:
+            registry.versions(client, name)  # says when there is no such model
             served = f"only {name}/{now.production} ever" if now.production else "no version ever"
             raise TransitionRefused(
                 f"there is nothing to return to: {served} was in production",

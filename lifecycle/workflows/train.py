@@ -58,6 +58,7 @@ def train(
     validation: datasets.Source | None = None,
     parent_version: int | None = None,
     cause: str = "",
+    where: str = "",
 ) -> Training:
     """Train every candidate on the same rows and judge it on the same hold-out.
 
@@ -69,6 +70,7 @@ def train(
         validation: rows to hold out instead of a share of `data`.
         parent_version: the version that this training is meant to replace, for the lineage.
         cause: why it is trained, for the lineage.
+        where: what the rows are called in errors and in the lineage; by default their path.
 
     Returns:
         The candidates from best to worst, failed ones last. Nothing is registered.
@@ -82,7 +84,7 @@ def train(
     start = perf_counter()
     if not config.name:
         raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
-    table, rows, origin = _data(config, data, validation)
+    table, rows, origin = _data(config, data, validation, where)
     prepared, metric = _candidates(config, table, candidates)
     client = connect(config)
     experiment = experiment_id(client, config.experiment)
@@ -138,10 +140,10 @@ def train(
 
 
 def _data(
-    config: Config, data: datasets.Source, validation: datasets.Source | None
+    config: Config, data: datasets.Source, validation: datasets.Source | None, where: str
 ) -> tuple[Table, Split, Origin]:
-    source = str(data) if isinstance(data, (str, Path)) else "a frame"
-    frame = datasets.read(data)
+    source = where or (str(data) if isinstance(data, (str, Path)) else "a frame")
+    frame = datasets.read(data, where=where)
     held, digest = None, datasets.digest(frame)
     if validation is not None:
         place = str(validation) if isinstance(validation, (str, Path)) else "the validation frame"

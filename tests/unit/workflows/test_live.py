@@ -90,7 +90,14 @@ def test_a_table_without_time_or_target():
     assert live.labels.null_count() == 100
 
 
-@pytest.mark.parametrize("ts", [["no"] * 100, list(range(100)), [None] * 100])
+@pytest.mark.parametrize("odd", [["no"] * 100, ["2026-01-01 00:00:00"] * 99 + ["no"]])
+def test_times_that_do_not_parse_are_named(odd):
+    frame = table().with_columns(ts=pl.Series(odd))
+    with pytest.raises(DataError, match="time column 'ts' holds 'no', no date or time"):
+        from_table(frame, SPEC, None)
+
+
+@pytest.mark.parametrize("ts", [list(range(100)), [None] * 100])
 def test_a_window_of_times_that_are_none(ts):
     frame = table().with_columns(ts=pl.Series(ts))
     with pytest.raises(DataError, match="rows without a time have no window"):
