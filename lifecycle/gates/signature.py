@@ -37,7 +37,8 @@ def differences(was: ModelSpec, now: ModelSpec) -> list[str]:
     """What would break callers of `was`; empty when nothing would.
 
     An input that is gone counts: it is more often lost on the way to the training data than dropped
-    on purpose. Wider numbers (long to double) and new optional inputs do not count.
+    on purpose. Wider numbers (long to double) and new optional inputs, which are null where a
+    caller leaves them out, do not count.
     """
     before = {column.name: column for column in was.features}
     after = {column.name: column for column in now.features}
@@ -60,7 +61,7 @@ def _changed(was: Column | None, now: Column) -> str:
     if now.dtype != was.dtype and now.dtype not in WIDER.get(was.dtype, set()):
         return f"input {now.name!r} was {was.dtype} and is {now.dtype}"
     if now.required and not was.required:
-        return f"input {now.name!r} may no longer be null"
+        return f"input {now.name!r} may no longer be null or left out"
     return ""
 
 

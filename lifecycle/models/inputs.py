@@ -33,7 +33,8 @@ def columns(frame: "pd.DataFrame | pl.DataFrame", spec: ModelSpec, *, where: str
     """The model's inputs from a frame.
 
     Args:
-        frame: n rows, pandas or polars, with at least the model's columns.
+        frame: n rows, pandas or polars, with at least the model's required columns; those that
+            may be null are null where they are not there, as in MLflow and the server.
         spec: the model.
         where: the frame's origin, for errors.
 
@@ -42,21 +43,29 @@ def columns(frame: "pd.DataFrame | pl.DataFrame", spec: ModelSpec, *, where: str
             the model has never seen a null; the message names it.
     """
     known = [str(name) for name in frame.columns]
-    missing = [name for name in spec.feature_names if name not in known]
+    present = [name for name in spec.feature_names if name in known]
+    required = [item.name for item in spec.features if item.required or not present]
+    missing = [name for name in required if name not in known]
     if missing:
         raise DataError(
             f"column {missing[0]!r} is missing; {nearest(missing[0], known)}"
             if len(missing) == 1
             else f"columns are missing: {', '.join(missing)}",
             where=where,
-            fix="the model needs all of: " + ", ".join(spec.feature_names),
+            fix="the model needs all of: " + ", ".join(required),
         )
     twice = [name for name in spec.feature_names if known.count(name) > 1]
     if twice:
         raise DataError(f"column {twice[0]!r} is there twice", where=where, fix="drop one")
-    chosen = frame[list(spec.feature_names)] if spec.features else frame
+    chosen = frame[present] if spec.features else frame
     table = chosen if isinstance(chosen, pd.DataFrame) else chosen.to_pandas()
-    return {column.name: array(table[column.name], column, where=where) for column in spec.features}
+    absent = pd.Series([None] * len(frame), dtype=object)
+    return {
+        column.name: array(
+            table[column.name] if column.name in present else absent, column, where=where
+        )
+        for column in spec.features
+    }
 
 
 def table(inputs: Columns) -> pd.DataFrame:

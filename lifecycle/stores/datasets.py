@@ -9,7 +9,9 @@ False
 
 import csv
 import hashlib
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from lifecycle.errors import DataError
 
 Frame = pd.DataFrame | pl.DataFrame
 Source = Frame | str | Path
+INDEX = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
 READERS = (".parquet", ".csv")
 TYPED_ROWS = 10_000  # of a CSV file are read to see its types; all of them takes 10 times as long
 
@@ -34,21 +37,23 @@ def read(source: Source, *, where: str = "") -> pd.DataFrame:
         where: what to call it in errors; by default the path.
 
     Returns:
-        The rows in their order, at least one; a pandas frame that was given is not copied.
+        The rows in their order, at least one, without pandas' index; a pandas frame that was given
+        is not copied. Columns are named by text.
 
     Raises:
         DataError: the file is missing, empty, damaged or of another kind, or a column is there
             twice; names file and column.
     """
-    if isinstance(source, pd.DataFrame):
-        frame, place = source, where or "the frame"
-    elif isinstance(source, pl.DataFrame):
-        frame, place = source.to_pandas(), where or "the frame"
+    if isinstance(source, (str, Path)):
+        place = where or str(source)
+        frame = _read_file(Path(source)).to_pandas()
     else:
-        path = Path(source)
-        place = where or str(path)
-        frame = _read_file(path).to_pandas()
-    _no_twins([str(name) for name in frame.columns], place)
+        place = where or "the frame"
+        names = [str(name) for name in source.columns]
+        _check_names(names, place)
+        frame = source.to_pandas() if isinstance(source, pl.DataFrame) else source
+        if list(frame.columns) != names:
+            frame = frame.set_axis(names, axis="columns")
     if len(frame) == 0:
         raise DataError("the table has columns but no rows", where=place, fix="check the export")
     return frame
@@ -74,16 +79,17 @@ def batches(path: str | Path, rows: int) -> Iterator[pl.DataFrame]:
 def _parquet_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     import pyarrow.parquet as pq
 
+    index = _index(path, _header(path))
     for batch in pq.ParquetFile(path).iter_batches(batch_size=rows):
         frame = pl.from_arrow(batch)
-        yield frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+        yield (frame if isinstance(frame, pl.DataFrame) else frame.to_frame()).drop(index)
 
 
 def _csv_batches(path: Path, rows: int) -> Iterator[pl.DataFrame]:
     """Types are read off the first rows; where a later row contradicts them, off all rows."""
-    done = 0
+    done, index = 0, _index(path, _header(path))
     for length in (TYPED_ROWS, None):
-        lazy = pl.scan_csv(path, try_parse_dates=True, infer_schema_length=length)
+        lazy = pl.scan_csv(path, try_parse_dates=True, infer_schema_length=length).drop(index)
         try:
             for frame in lazy.slice(done).collect_batches(chunk_size=rows, maintain_order=True):
                 for start in range(0, frame.height, rows):
@@ -103,6 +109,17 @@ def columns(path: str | Path) -> tuple[str, ...]:
     """
     file = Path(path)
     return _check_file(file)
+
+
+def columns_of(source: Source) -> tuple[str, ...]:
+    """The same of a frame or a file.
+
+    >>> columns_of(pd.DataFrame({"age": [31]}))
+    ('age',)
+    """
+    if isinstance(source, (str, Path)):
+        return columns(source)
+    return tuple(str(name) for name in source.columns)
 
 
 def digest(frame: Frame) -> str:
@@ -170,14 +187,18 @@ def _object_digest(values: "pd.Series[Any]") -> bytes:
 def _read_file(path: Path) -> pl.DataFrame:
     _check_file(path)
     try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        try:
-            return pl.read_csv(path, try_parse_dates=True, infer_schema_length=TYPED_ROWS)
-        except pl.exceptions.ComputeError:
-            return pl.read_csv(path, try_parse_dates=True, infer_schema_length=None)
+        return _parsed(path).drop(_index(path, _header(path)))
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise _damaged(path, error) from error
+
+
+def _parsed(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    try:
+        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=TYPED_ROWS)
+    except pl.exceptions.ComputeError:
+        return pl.read_csv(path, try_parse_dates=True, infer_schema_length=None)
 
 
 def _check_file(path: Path) -> tuple[str, ...]:
@@ -195,8 +216,8 @@ def _check_file(path: Path) -> tuple[str, ...]:
         names = _header(path)
     except (OSError, ValueError, csv.Error) as error:
         raise _damaged(path, error) from error
-    _no_twins(names, str(path))
-    return tuple(names)
+    _check_names(names, str(path))
+    return tuple(name for name in names if name not in _index(path, names))
 
 
 def _header(path: Path) -> list[str]:
@@ -208,7 +229,25 @@ def _header(path: Path) -> list[str]:
         return next(csv.reader(stream), [])
 
 
-def _no_twins(names: list[str], where: str) -> None:
+def _index(path: Path, names: Sequence[str]) -> list[str]:
+    """The columns that are the row numbers of a pandas frame: nobody named them."""
+    if path.suffix == ".csv":
+        return [name for name in names[:1] if not name]
+    import pyarrow.parquet as pq
+
+    stored = (pq.read_schema(path).metadata or {}).get(b"pandas", b"{}")
+    levels = json.loads(stored).get("index_columns", [])
+    return [name for name in names if name in levels and INDEX.fullmatch(name)]
+
+
+def _check_names(names: list[str], where: str) -> None:
+    for name in names:
+        if "\0" in name:
+            raise DataError(
+                f"the name of column {name!r} holds a NUL character",
+                where=where,
+                fix="rename the column; it is often a sign of UTF-16 read as UTF-8",
+            )
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise DataError(

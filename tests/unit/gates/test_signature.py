@@ -44,7 +44,7 @@ def with_features(*columns: Column) -> ModelSpec:
         ),
         (
             with_features(WAS.features[0], Column("plan", "string")),
-            ["input 'plan' may no longer be null"],
+            ["input 'plan' may no longer be null or left out"],
         ),
         (replace(WAS, classes=("no", "yes", "maybe")), ["the classes were ['no', 'yes'] and are "]),
         (replace(WAS, task="regression", classes=()), ["the task was binary and is regression"]),

@@ -108,13 +108,27 @@ def test_null_where_training_had_none_is_refused():
 
 
 def test_missing_and_doubled_columns_are_named():
-    with pytest.raises(DataError, match="column 'plan' is missing; did you mean 'plans'"):
-        columns(pd.DataFrame(ROWS).rename(columns={"plan": "plans"}), SPEC)
+    strict = ModelSpec(1, "binary", (*SPEC.features[:2], Column("plan", "string")))
+    with pytest.raises(DataError, match="'plan' is missing; did you mean 'plans'") as wrong:
+        columns(pd.DataFrame(ROWS).rename(columns={"plan": "plans"}), strict)
+    assert wrong.value.fix == "the model needs all of: plan"
     with pytest.raises(DataError, match="columns are missing: age, paid, plan, since"):
         columns(pd.DataFrame({"unknown": [1]}), SPEC)
     frame = pd.DataFrame(ROWS)
     with pytest.raises(DataError, match="'age' is there twice"):
         columns(pd.concat([frame, frame[["age"]]], axis=1), SPEC)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_columns_that_may_be_null_may_be_left_out(kind):
+    whole = columns(
+        kind({**ROWS, **{name: [None, None] for name in ("age", "paid", "plan")}}), SPEC
+    )
+    some = columns(kind({"since": ROWS["since"]}), SPEC)
+    assert list(some) == list(whole)
+    for name in some:
+        assert some[name].dtype == whole[name].dtype
+        assert pd.isna(some[name]).tolist() == pd.isna(whole[name]).tolist()
 
 
 def test_the_callers_frame_is_left_as_it_was():

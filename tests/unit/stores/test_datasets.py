@@ -142,3 +142,34 @@ def test_mixed_columns_have_a_digest_too():
 def test_two_columns_of_text_have_one_digest_only_when_equal(one, two):
     first, second = (digest(pd.DataFrame({"s": values}, dtype=object)) for values in (one, two))
     assert (first == second) == (one == two)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_the_row_numbers_of_pandas_are_no_column(tmp_path, suffix):
+    frame = pd.DataFrame({"n": [1, 2, 3], "__index_level_1__": [4, 5, 6]}, index=[7, 8, 9])
+    path = tmp_path / f"rows.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path)
+    for names in (
+        columns(path),
+        list(read(path)),
+        *(part.columns for part in batches(path, 2)),
+    ):
+        assert list(names) == ["n", "__index_level_1__"]
+    named = frame.rename_axis("customer")
+    named.to_parquet(path) if suffix == "parquet" else named.to_csv(path)
+    assert "customer" in read(path), "somebody named it, so it says something"
+
+
+def test_a_nul_in_a_name_is_one_clear_error(tmp_path):
+    frame = pd.DataFrame({"a\0b": [1]})
+    frame.to_parquet(tmp_path / "nul.parquet")
+    (tmp_path / "nul.csv").write_bytes(b"a\0b,c\n1,2\n")
+    for source in (frame, pl.from_pandas(frame), tmp_path / "nul.parquet", tmp_path / "nul.csv"):
+        with pytest.raises(DataError, match="holds a NUL character"):
+            read(source)
+
+
+def test_names_that_are_no_text_become_text():
+    given = pd.DataFrame(np.zeros((2, 2)))
+    assert list(read(given)) == ["0", "1"]
+    assert list(given) == [0, 1]
