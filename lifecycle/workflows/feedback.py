@@ -27,8 +27,8 @@ def feedback(config: Config, labels: Labels, *, tolerance: timedelta = timedelta
     """Store labels by prediction id, or by key and time; a batch is taken whole or not at all.
 
     Args:
-        config: name, target, time and key of the model, `[log]`. Names that are missing there
-            are those of the champion.
+        config: name, `[log]`, and the target, time and key where the champion does not know its
+            own or there is none.
         labels: a frame, a path to a .parquet or .csv file, or one dict a label. The label stands
             in the column `label` or in the target's; the prediction is named by `prediction_id`,
             else by the key's column (or `key`) and the time's (or `time`).
@@ -71,11 +71,9 @@ def _frame(labels: Labels) -> pl.DataFrame:
 
 
 def _names(config: Config, frame: pl.DataFrame) -> tuple[str, str, str]:
-    """Target, key and time: from the config, else the champion's, asked for only where needed."""
+    """Target, key and time: the champion's, else the config's; asked for only where needed."""
     given = (config.target, config.key, config.time)
-    named = config.target or "label" in frame.columns
-    found = "prediction_id" in frame.columns or config.key or "key" in frame.columns
-    if named and found:
+    if {"label", "prediction_id"} <= set(frame.columns):
         return given
     from lifecycle.stores import artifacts, registry
     from lifecycle.stores.tracking import connect
@@ -86,5 +84,5 @@ def _names(config: Config, frame: pl.DataFrame) -> tuple[str, str, str]:
     except ModelNotFound:
         return given
     known = (spec.target, spec.key, spec.time)
-    target, key, time = (mine or its or "" for mine, its in zip(given, known, strict=True))
+    target, key, time = (its or mine or "" for its, mine in zip(known, given, strict=True))
     return target, key, time

@@ -58,10 +58,10 @@ def retrain(
 ) -> Retraining:
     """Train on the champion's terms, register the best, gate it.
 
-    Target, time, key, task, inputs and the kind of estimator are the champion's where the
-    configuration or `candidates` do not say otherwise. What passes the gates gets the alias
-    `challenger`, and is promoted at once where `[retrain] promote` says so. One ledger entry of
-    kind `retrain` tells what came of it; a retraining that breaks off leaves none, and the flag
+    Target, time, key, task and inputs are the champion's, whatever the configuration says; the
+    kind of estimator too, unless it or `candidates` name others. What passes the gates gets the
+    alias `challenger`, and is promoted at once where `[retrain] promote` says so. One ledger entry
+    of kind `retrain` tells what came of it; a retraining that breaks off leaves none, and the flag
     stays up.
 
     Args:
@@ -88,9 +88,9 @@ def retrain(
     if if_flagged and flag is None:
         return Retraining(config.name, Decision(False, (_quiet(config.name, champion),)))
     spec = _spec(client, champion)
-    config = _with_defaults(config, spec)
+    config, said = _on_its_terms(config, spec, datasets.columns_of(data))
     rows = _rows(config, data, spec)
-    why = _why(flag)
+    why = (*_why(flag), *said)
     training = train(
         config,
         rows.data,
@@ -168,20 +168,30 @@ def _spec(client: "MlflowClient", champion: ModelVersion | None) -> ModelSpec | 
     return spec if spec.target else None
 
 
-def _with_defaults(config: Config, spec: ModelSpec | None) -> Config:
+def _on_its_terms(
+    config: Config, spec: ModelSpec | None, columns: Sequence[str]
+) -> tuple[Config, tuple[str, ...]]:
+    """The configuration with the champion's roles, and where it had said otherwise.
+
+    A role that the champion does not know is the configuration's where the rows have the column.
+    """
     if spec is None:
-        return config
-    known = {
-        "target": config.target or spec.target or "",
-        "time": config.time or spec.time or "",
-        "key": config.key or spec.key or "",
-        "task": config.task or spec.task,
-    }
-    if spec.task == "binary" and not config.train.positive:
+        return config, ()
+    free = set(columns) - set(spec.feature_names)
+    known, said = {"task": str(spec.task)}, []
+    for role in ("target", "time", "key"):
+        its, mine = getattr(spec, role) or "", getattr(config, role)
+        known[role] = its or (mine if mine in free else "")
+        if mine and mine != known[role]:
+            its_own = f"the champion's {role} is {its!r}" if its else f"the champion has no {role}"
+            said.append(f"{its_own}: {mine!r} of the configuration was not used")
+    if config.task and config.task != spec.task:
+        said.append(f"the champion's task is {spec.task}: {config.task!r} was not used")
+    if spec.task == "binary":
         known["train__positive"] = str(spec.classes[1])
     if not config.train.metric and spec.primary_metric:
         known["train__metric"] = spec.primary_metric
-    return config.with_values(**known)
+    return config.with_values(**known), tuple(said)
 
 
 def _rows(config: Config, data: datasets.Source, spec: ModelSpec | None) -> Rows:

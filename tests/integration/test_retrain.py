@@ -9,12 +9,12 @@ import pytest
 
 from lifecycle.config import Config
 from lifecycle.errors import DataError
-from lifecycle.records import ModelVersion, Outcome
+from lifecycle.records import Column, ModelSpec, ModelVersion, Outcome
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
 from lifecycle.workflows.promote import promote
-from lifecycle.workflows.retrain import retrain
+from lifecycle.workflows.retrain import _on_its_terms, retrain
 from lifecycle.workflows.train import register, train
 
 Make = Callable[..., pd.DataFrame]
@@ -39,16 +39,23 @@ def flag(config: Config, version: int, *, call: bool = True) -> None:
 def test_challenger_is_trained_on_the_champions_terms(
     config: Config, make_churn: Make, champion: ModelVersion
 ) -> None:
-    bare = Config().with_values(name="churn", log__dir=config.log.dir)  # no target, no time, no key
+    unrelated = Config().with_values(
+        name="churn", log__dir=config.log.dir, target="plan", key="tenure", task="multiclass"
+    )  # and no time
     data = make_churn(5000).assign(extra=1.0, note=[f"n{row}" for row in range(5000)])
-    done = retrain(bare, data)
+    done = retrain(unrelated, data)
     assert done.version is not None
     assert done.refused == "", done.report
     assert done.exit_code == 0
     assert done.version.aliases == ("challenger",)
     assert done.decision.retrain
     assert done.decision.reasons[0] == "it was asked for"
-    assert "all rows" in done.decision.reasons[1]
+    assert done.decision.reasons[1:4] == (
+        "the champion's target is 'churned': 'plan' of the configuration was not used",
+        "the champion's key is 'customer_id': 'tenure' of the configuration was not used",
+        "the champion's task is binary: 'multiclass' was not used",
+    )
+    assert "all rows" in done.decision.reasons[4]
     client = connect(config)
     spec, was = artifacts.spec(client, done.version), artifacts.spec(client, champion)
     assert (spec.target, spec.time, spec.key) == (was.target, was.time, was.key)
@@ -107,6 +114,16 @@ def test_refused_retraining_is_recorded_and_changes_nothing(
     entry = Ledger(client, "churn").entries()[-1]
     assert (entry.kind, entry.to, entry.extra["outcome"]) == ("retrain", None, str(Outcome.FAIL))
     assert registry.find(client, "churn").version == champion.version
+
+
+def test_roles_that_the_champion_lacks_are_the_configurations() -> None:
+    spec = ModelSpec(1, "regression", (Column("x", "double"),), "y")
+    config = Config().with_values(name="m", target="y", time="ts", key="x")
+    known, said = _on_its_terms(config, spec, ("x", "y", "ts"))
+    assert (known.target, known.time, known.key) == ("y", "ts", "")
+    assert said == ("the champion has no key: 'x' of the configuration was not used",)
+    assert _on_its_terms(config, spec, ("x", "y"))[0].time == ""
+    assert _on_its_terms(config, None, ()) == (config, ())
 
 
 @pytest.mark.usefixtures("champion")

@@ -93,3 +93,18 @@ def test_names_are_the_champions_where_the_config_has_none(config, known):
     bare = config.with_values(target="", key="", time="")
     with pytest.raises(LabelError, match="no column 'label'"):
         feedback(bare, [{"prediction_id": known[0], "churned": 1}])  # nothing is registered
+
+
+def test_the_champions_target_wins_over_the_configs(config, known, logged_model):
+    from lifecycle.stores.tracking import connect
+    from lifecycle.workflows.adopt import adopt
+
+    client = connect(config)
+    client.create_registered_model("churn")
+    client.create_model_version("churn", logged_model(client))
+    client.set_registered_model_alias("churn", "champion", "1")
+    adopt(config.with_values(target="", time="", key=""), "churn/1", target="late")
+    unrelated = config.with_values(target="other")
+    given = [{"prediction_id": known[0], "late": 1, "other": 0}]
+    assert feedback(unrelated, given).accepted == 1
+    assert stored(config) == {known[0]: True}
