@@ -39,6 +39,7 @@ ROOT_TAG = "lifecycle.ledger"
 PREFIX = "t/"
 LONGEST = 6000  # characters that MLflow keeps of a parameter
 PER_RUN = 1000  # entries of one run; then comes `continue`
+CONTINUE = "continue"  # the kind of the entry that names the next run
 FIRST = "0" * 64  # what the first entry names as the one before it
 BUSY = 5  # writes without an answer, in a row, before that is the answer
 ATTEMPTS = 50  # lost races in a row before something must be wrong
@@ -95,8 +96,9 @@ class Ledger:
         last: Entry | None = None
         for attempt in range(ATTEMPTS):
             entries, run_id, held = self._read()
-            if last is not None and any(entry.id == last.id for entry in entries):
-                return next(entry for entry in entries if entry.id == last.id)
+            found = next((entry for entry in entries if last and entry.id == last.id), None)
+            if found is not None and found.kind != CONTINUE:
+                return found
             wanted = decide(entries)
             if wanted is None:
                 return None
@@ -106,7 +108,7 @@ class Ledger:
             following = ""
             if held >= PER_RUN:
                 following = self._new_run(self._experiment_id())
-                wanted = draft(kind="continue", extra={"run": following})
+                wanted = draft(kind=CONTINUE, extra={"run": following})
             previous = entries[-1].digest if entries else FIRST
             written = replace(wanted, seq=len(entries) + 1, prev=previous)
             text = dumps(written)
@@ -117,7 +119,8 @@ class Ledger:
                 busy = isinstance(error, RegistryUnavailable) or "locked" in str(error)
                 if not busy or attempt >= BUSY:
                     raise
-                won, last = False, written  # whether it was written the next reading tells
+                # whether it was written the next reading tells; until then its run must stay
+                won, last, following = False, written, ""
             if won and not following:
                 return written
             if following and not won:
@@ -157,7 +160,7 @@ class Ledger:
             found = self._texts(self._run(run_id), first=len(texts) + 1)
             texts += found
             last = loads(found[-1]) if found else None
-            if last is None or last.kind != "continue":
+            if last is None or last.kind != CONTINUE:
                 return verify(texts, where=self.experiment), run_id, len(found)
             run_id = str(last.extra.get("run", ""))
 

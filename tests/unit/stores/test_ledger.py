@@ -325,3 +325,40 @@ def test_who_acts(monkeypatch):
     assert actor() == "airflow"
     monkeypatch.delenv("LIFECYCLE_ACTOR")
     assert actor().endswith(f"@{os.uname().nodename}")
+
+
+class AnswerLost:
+    """A client whose next write arrives, though its answer does not."""
+
+    def __init__(self, client):
+        self.client, self.next = client, False
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def log_param(self, *given):
+        self.client.log_param(*given)
+        if self.next:
+            self.next = False
+            raise TimeoutError("timed out")
+
+
+def test_a_lost_answer_at_the_end_of_a_run_breaks_nothing(client, monkeypatch):
+    monkeypatch.setattr(module, "PER_RUN", 2)
+    lossy = AnswerLost(client)
+    ledger = Ledger(lossy, "churn")
+    for reason in ("one", "two"):
+        ledger.append(flag(reason))
+    lossy.next = True
+    written = ledger.append(flag("three"))
+    assert (written.kind, written.reason) == ("flag", "three")
+    assert [entry.reason for entry in ledger.entries()] == ["one", "two", "", "three"]
+
+
+def test_a_lost_answer_is_not_written_twice(client):
+    lossy = AnswerLost(client)
+    ledger = Ledger(lossy, "churn")
+    ledger.append(flag("one"))
+    lossy.next = True
+    assert ledger.append(flag("two")).seq == 2
+    assert [entry.reason for entry in ledger.entries()] == ["one", "two"]
