@@ -16,9 +16,11 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import socket
 import tempfile
 import threading
+import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,7 +194,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
-                return str(client.create_experiment(name))
+                return str(client.create_experiment(name, artifact_location=_beside(client, name)))
             except MlflowException:
                 found = client.get_experiment_by_name(name)  # another process was first
                 if found is None:
@@ -204,6 +206,22 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
                 fix=f"mlflow experiments restore --experiment-id {found.experiment_id}",
             )
         return str(found.experiment_id)
+
+
+def _beside(client: "MlflowClient", name: str) -> str | None:
+    """Where an experiment's files go: beside an sqlite file, else where the server says.
+
+    MLflow would put them into `mlruns` of whatever folder the process works in.
+    """
+    address = str(client.tracking_uri)
+    if not address.startswith("sqlite:///") or address.startswith("sqlite:///:"):
+        return None
+    plain = re.sub(r"[^\w.-]", "-", name)  # MLflow reads some marks in paths as parts of a URL
+    return str(_root(_database(address)) / f"{plain}-{uuid.uuid4().hex[:8]}")
+
+
+def _root(database: Path) -> Path:
+    return database.parent / "mlruns"
 
 
 def public(address: str) -> str:
@@ -297,6 +315,7 @@ def _build(path: Path) -> None:
     if path.exists() and path.stat().st_size > 0:
         return
     from mlflow.store.db import utils
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
@@ -307,6 +326,8 @@ def _build(path: Path) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         utils._initialize_tables(create_engine(f"sqlite:///{fresh}", poolclass=NullPool))
+        store = SqlAlchemyStore(f"sqlite:///{fresh}", str(_root(path)))  # with MLflow's Default
+        store._dispose_engine()
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -216,3 +217,18 @@ def test_passwords_are_not_shown():
     assert public("http://me:secret@host:5000") == "http://me:***@host:5000"
     assert public("sqlite:///mlflow.db") == "sqlite:///mlflow.db"
     assert tracking.DATABASES["postgresql"] == 5432
+
+
+def test_files_land_beside_the_database_wherever_one_works(tmp_path, monkeypatch, config):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    client = connect(config.with_values(tracking__uri=f"sqlite:///{home}/mlflow.db"))
+    for number in ("0", experiment_id(client, "churn/monitoring")):
+        run = client.create_run(number)
+        client.log_text(run.info.run_id, "said", "note.txt")
+        assert Path(run.info.artifact_uri, "note.txt").is_relative_to(home / "mlruns")
+        assert Path(run.info.artifact_uri, "note.txt").read_text() == "said"
+    assert not list(elsewhere.iterdir())
+    assert {path.name for path in home.iterdir()} == {"mlflow.db", "mlruns"}
