@@ -52,7 +52,8 @@ def blocks(path, *languages):
 def commands(path):
     """The command lines of a page, from `console` blocks and from inline code."""
     text = path.read_text(encoding="utf-8")
-    lines = [line for body in blocks(path, "console", "bash") for line in body.splitlines()]
+    bodies = [body.replace("\\\n", " ") for body in blocks(path, "console", "bash")]
+    lines = [line for body in bodies for line in body.splitlines()]
     inline = re.findall(r"`((?:make|lifecycle) [^`\n]+)`", FENCE.sub("", text))
     return [line for line in [*lines, *inline] if line and not line.startswith("#")]
 
@@ -120,7 +121,9 @@ def test_python_blocks_compile_and_use_names_that_exist(path):
                 isinstance(node, ast.ImportFrom) and node.module and node.module[:9] == "lifecycle"
             ):
                 module = import_module(node.module)
-                assert all(hasattr(module, name.name) for name in node.names)
+                for name in node.names:
+                    part = f"{node.module}.{name.name}"
+                    assert hasattr(module, name.name) or importlib.util.find_spec(part), part
 
 
 @pytest.mark.parametrize("path", PAGES, ids=relative)
@@ -190,6 +193,41 @@ def test_no_addresses_of_package_registries_and_no_paths_of_one_machine():
         if name != relative(Path(__file__)) and (found := pattern.search(text))
     ]
     assert guilty == []
+
+
+@pytest.mark.usefixtures("config")
+def test_the_readmes_notebook_runs(make_churn):
+    rows = make_churn(1200)
+    rows[:800].to_parquet("customers.parquet")
+    rows[800:].drop(columns="churned").to_parquet("today.parquet")
+    rows[800:][["customer_id", "ts", "churned"]].to_parquet("labels.parquet")
+    (body,) = blocks(ROOT / "README.md", "python")
+    said = {}
+    exec(compile(body, "README.md", "exec"), said)
+    assert len(said["scores"]) == 400
+    assert said["report"].performance.labelled_rows == 400
+    assert len(body.splitlines()) <= 10
+
+
+def test_the_readmes_story_is_the_demos():
+    (told,) = blocks(ROOT / "README.md", "text")
+    demo = (ROOT / "lifecycle" / "demo.py").read_text(encoding="utf-8")
+    heads = [line.split()[0] for line in told.splitlines() if not line.startswith(" ")]
+    said = re.findall(r"\.say\(\s*\"(\w+)\"", demo)
+    assert set(said) == {*heads, "done", "look"}
+
+
+def test_the_readme_names_each_command_once():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `lifecycle (\w+)` \|", text, re.MULTILINE) == list(main.commands)
+
+
+def test_the_readmes_picture_is_there_and_small():
+    pictures = re.findall(
+        r"!\[[^\]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+    assert pictures
+    assert all((ROOT / picture).stat().st_size < 300_000 for picture in pictures)
 
 
 def test_the_changelog_has_an_unreleased_section():
