@@ -15,7 +15,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 
@@ -185,11 +185,24 @@ def logged_files(client: "MlflowClient", model_uri: str) -> Iterator[Path]:
         yield folder
 
 
+def local(address: str) -> Path | None:
+    """An artifact's path on this machine; None where it is elsewhere.
+
+    >>> local("/home/me/C# and R/mlruns/1").name, local("file:///home/my%20files").name
+    ('1', 'my files')
+    >>> local("mlflow-artifacts:/1") is None
+    True
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    return None if parts.scheme else Path(address)  # a path may hold what a URL may not
+
+
 @contextmanager
 def _downloaded(address: str, where: str) -> Iterator[Path]:
-    parts = urlsplit(address)
-    if parts.scheme in ("", "file"):
-        folder = Path(parts.path)
+    folder = local(address)
+    if folder is not None:
         if not folder.is_dir():
             raise ModelNotFound(
                 f"the model's folder is gone: {folder}", where=where, fix="restore it"
@@ -249,8 +262,9 @@ def _cached(tracking_uri: str, run_id: str, name: str) -> bytes:
         root = str(client.get_run(run_id).info.artifact_uri).rstrip("/")
     address = f"{root}/{FOLDER}/{name}"
     try:
-        if urlsplit(root).scheme in ("", "file"):
-            return Path(urlsplit(address).path).read_bytes()
+        path = local(address)
+        if path is not None:
+            return path.read_bytes()
         from mlflow.artifacts import download_artifacts
 
         with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
