@@ -29,8 +29,8 @@ import polars as pl
 from lifecycle.errors import LabelError, LogError
 from lifecycle.records import Feedback
 from lifecycle.stores import ids, sealed
-from lifecycle.stores.journal import TIME
 from lifecycle.stores.predictions import PredictionLog
+from lifecycle.stores.rows import TIME
 
 MANY_FILES = 64  # so many batches of a model become one file
 _SHOWN = 3  # ids or keys that an error names

@@ -34,7 +34,8 @@ import polars as pl
 
 from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal, sealed
-from lifecycle.stores.journal import COLUMNS, TIME, Journal
+from lifecycle.stores.journal import Journal
+from lifecycle.stores.rows import COLUMNS, TIME, dated
 from lifecycle.stores.sealed import Moment
 
 _LOGGER = logging.getLogger("lifecycle.log")
@@ -134,7 +135,7 @@ class PredictionWriter:
         else:
             rows = len(next(iter(features.values()), "1"))
         if not isinstance(time, int):
-            time = journal.dated(time, clock.time_ns() // 1000)
+            time = dated(time, clock.time_ns() // 1000)
         with self._lock:
             self._journal.append(
                 model,

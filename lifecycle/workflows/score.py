@@ -28,7 +28,8 @@ from lifecycle.errors import DataError
 from lifecycle.models import inputs
 from lifecycle.models.predicting import LoadedModel
 from lifecycle.records import Column, ModelRef, ModelSpec, ModelVersion, Scored
-from lifecycle.stores import artifacts, datasets, ids, journal, registry
+from lifecycle.stores import artifacts, datasets, ids, registry
+from lifecycle.stores import rows as log_rows
 from lifecycle.stores.labels import as_keys
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.scores import Parts
@@ -136,7 +137,7 @@ class _Job:
             arm=ARM,
             rows=len(batch),
         )
-        rows = journal.frame(
+        rows = log_rows.frame(
             self.version.name,
             self.version.version,
             token,
@@ -169,7 +170,7 @@ def _times(batch: pl.DataFrame, spec: ModelSpec, now: int) -> int | np.ndarray:
     if not spec.time or spec.time not in batch.columns:
         return now
     column = Column(spec.time, "datetime", required=False)
-    return journal.dated(inputs.array(batch[spec.time].to_pandas(), column), now)
+    return log_rows.dated(inputs.array(batch[spec.time].to_pandas(), column), now)
 
 
 def _keys(batch: pl.DataFrame, spec: ModelSpec) -> list[str | None] | None:

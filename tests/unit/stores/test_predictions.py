@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import DataError, LogError
 from lifecycle.stores import journal, sealed
-from lifecycle.stores.journal import COLUMNS, TIME
 from lifecycle.stores.predictions import PredictionLog, PredictionWriter
+from lifecycle.stores.rows import COLUMNS, TIME
 
 NOW = 1_775_044_800_000_000  # 2026-04-01T12:00
 DAY = 86_400_000_000

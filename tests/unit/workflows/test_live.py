@@ -9,7 +9,8 @@ import pytest
 from lifecycle.errors import DataError
 from lifecycle.models.predicting import LoadedModel, Output
 from lifecycle.records import Column, Metric, ModelSpec, ModelVersion, Outcome
-from lifecycle.stores import ids, journal
+from lifecycle.stores import ids
+from lifecycle.stores import rows as log_rows
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.workflows.judge import judge
@@ -58,7 +59,7 @@ def log(config, frame, *, wrong=False):
     times = frame["ts"].to_numpy().astype("datetime64[us]")
     secret = ids.secret(config.log.dir)
     token = ids.issue(secret, model="churn", version=3, time=0, arm="champion", rows=frame.height)
-    rows = journal.frame(
+    rows = log_rows.frame(
         "churn", 3, token, rows=frame.height, time=times, features={"x": frame["x"].to_numpy()},
         prediction=answers, score=output.score, arm="champion", key=None, types={"x": "double"},
     )  # fmt: skip
