@@ -28,6 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import lifecycle as lc
 from lifecycle.errors import ServeError
 from lifecycle.records import Record
+from lifecycle.workflows.progress import only_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +104,7 @@ def demo(keep: str | None = None) -> Demonstration:
     folder = Path(keep or tempfile.mkdtemp(prefix="lifecycle-demo-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     screen = _Screen()
-    with screen.progress, chdir(folder):
+    with screen.progress, only_bar(), chdir(folder):
         return _loop(folder, screen)
 
 

@@ -14,8 +14,7 @@ version; what it logs again replaces what it had logged, so every row stands in 
 
 import os
 import time as clock
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ import pandas as pd
 import polars as pl
 
 from lifecycle.config import Config
-from lifecycle.errors import DataError
+from lifecycle.errors import DataError, LifecycleError
 from lifecycle.models import inputs
 from lifecycle.models.predicting import LoadedModel
 from lifecycle.records import Column, ModelRef, ModelSpec, ModelVersion, Scored
@@ -34,6 +33,7 @@ from lifecycle.stores.labels import as_keys
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.scores import Parts
 from lifecycle.stores.tracking import connect
+from lifecycle.workflows.progress import bar
 
 ROWS = 100_000  # a batch
 ARM = "batch"  # live rollouts do not count these rows
@@ -75,7 +75,7 @@ def score(
         scores = pl.concat(frames).to_pandas()
         return scores.set_axis(source.index) if isinstance(source, pd.DataFrame) else scores
     identity = {**_origin(source), "version": version.ref, "digest": version.digest, "rows": ROWS}
-    with Parts(Path(output), identity) as parts, _bar(source) as advance:
+    with Parts(Path(output), identity) as parts, bar("scoring", _count(source)) as advance:
         resumed = parts.rows
         advance(resumed)
         try:
@@ -128,7 +128,17 @@ class _Job:
         """The scores of a batch, once they are logged under `name`."""
         now = clock.time_ns() // 1000
         columns = inputs.columns(batch, self.spec)
-        output = self.model.predict(columns)
+        try:
+            output = self.model.predict(columns)
+        except LifecycleError:
+            raise
+        except Exception as error:
+            said = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"the model fails on these rows: {type(error).__name__}: {said}",
+                where=self.version.ref,
+                fix="check that they are what it was trained on",
+            ) from error
         token = ids.issue(
             self.secret,
             model=self.version.name,
@@ -223,25 +233,6 @@ def _batches(source: datasets.Source) -> Iterator[pl.DataFrame]:
     table = datasets.read(source)
     for start in range(0, len(table), ROWS):
         yield pl.from_pandas(table.iloc[start : start + ROWS])
-
-
-@contextmanager
-def _bar(source: datasets.Source) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal's standard error; `advance(rows)`."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    shown = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("scoring", total=_count(source))
-        yield lambda rows: progress.advance(task, rows)
 
 
 def _count(source: datasets.Source) -> int | None:

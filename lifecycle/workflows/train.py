@@ -33,6 +33,7 @@ from lifecycle.stores import datasets, runs
 from lifecycle.stores.lineage import lineage
 from lifecycle.stores.tracking import connect, experiment_id
 from lifecycle.workflows.present import present
+from lifecycle.workflows.progress import bar
 from lifecycle.workflows.register import register
 from lifecycle.workflows.track import Job, answered, data_files, track
 
@@ -109,10 +110,12 @@ def train(
             runs.run(client, experiment, f"train {config.name}", tags=tags) as run_id,
         ):
             job = Job(config, client, experiment, run_id, table, rows, came_from, metric)
-            done = [
-                (track(job, item, found), found if isinstance(found, Fitted) else None)
-                for item, found in _fitted(job, prepared)
-            ]
+            done: list[Tracked] = []
+            with bar("training", len(prepared)) as advance:
+                for item, found in _fitted(job, prepared):
+                    fitted = found if isinstance(found, Fitted) else None
+                    done.append((track(job, item, found), fitted))
+                    advance(1)
             ranked = _ranked(done, metric)
             best = ranked[0][1]
             assert best is not None  # `_ranked` refuses a training without one
@@ -125,6 +128,7 @@ def train(
     said = [
         *table.notes,
         *(note for item in prepared for note in item.notes),
+        *(note for _, fitted in ranked if fitted for note in fitted.prepared.notes),
         *(note for _, fitted in ranked if fitted for note in fitted.notes),
         *notes,
     ]

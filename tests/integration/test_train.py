@@ -267,6 +267,23 @@ def test_evidence_is_read_back_or_refused(config):
         artifacts.read_evidence(client, link, "0" * 64)
 
 
+@pytest.mark.filterwarnings("ignore::Warning:optuna.*")
+def test_a_tuned_candidate_is_tracked_with_what_was_found(config, make_churn):
+    frame, name = make_churn(600), "decision_tree"
+    plain = train(config, frame, candidates=(name,)).best
+    tuned = train(config.with_values(train__tune=2), frame, candidates=(name, "dummy"))
+    assert tuned.notes == ("dummy: no search space, not tuned",)
+    client = connect(config)
+    found = client.get_run(tuned.best.run_id).data.params
+    chosen = tuned.best.estimator.named_steps["model"]
+    keys = ("max_depth", "min_samples_leaf")
+    assert [found[f"model__{key}"] for key in keys] == [str(getattr(chosen, key)) for key in keys]
+    own = plain.estimator.named_steps["model"]
+    assert [getattr(chosen, key) for key in keys] != [getattr(own, key) for key in keys]
+    version = register(config.with_values(models__compile=False), tuned.best)
+    assert f"max_depth={chosen.max_depth}" in artifacts.spec(client, version).estimator
+
+
 def test_key_groups_and_parallel_candidates(config, churn):
     grouped = replace(config.with_values(train__jobs=2), time="")
     churn["customer_id"] = [f"c{at // 8}" for at in range(len(churn))]
