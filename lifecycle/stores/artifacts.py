@@ -188,7 +188,7 @@ def logged_files(client: "MlflowClient", model_uri: str) -> Iterator[Path]:
 def local(address: str) -> Path | None:
     """An artifact's path on this machine; None where it is elsewhere.
 
-    >>> local("/home/me/C# and R/mlruns/1").name, local("file:///home/my%20files").name
+    >>> local("/srv/me/C# and R/mlruns/1").name, local("file:///srv/my%20files").name
     ('1', 'my files')
     >>> local("mlflow-artifacts:/1") is None
     True

@@ -46,9 +46,13 @@ def rollback(config: Config, *, reason: str) -> ModelVersion:
         now = standing(ledger.entries(), order)
         if now.previous is None:
             registry.versions(client, name)  # says when there is no such model
-            served = f"only {name}/{now.production} ever" if now.production else "no version ever"
+            why = (
+                f"no version before {name}/{now.production} is left to go back to"
+                if now.production
+                else "no version ever was in production"
+            )
             raise TransitionRefused(
-                f"there is nothing to return to: {served} was in production",
+                f"there is nothing to return to: {why}",
                 where=name,
                 fix="promote another version; `lifecycle history` shows all moves",
             )
