@@ -123,7 +123,7 @@ class Journal:
             latency_ms,
             [packed(array) for array in values],
             None if prediction is None else packed(prediction),
-            None if score is None else score.tobytes(),
+            None if score is None else packed(score),
             error,
         )
         self._write(_encode(record))

@@ -23,8 +23,12 @@ EARLIEST, LATEST = np.datetime64("0001-01-01", "us"), np.datetime64("10000-01-01
 
 
 def packed(array: np.ndarray) -> Any:
-    """An array as a record holds it: raw bytes, or a list of objects."""
-    return array.tolist() if array.dtype.kind in "OU" else array.tobytes()
+    """An array as a record holds it: raw little-endian bytes, or a list of objects."""
+    if array.dtype.kind in "OU":
+        return array.tolist()
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return array.tobytes()
 
 
 def code(array: np.ndarray | None, declared: str = "") -> str:
@@ -82,7 +86,7 @@ def frame(
     columns = columns_of(features, types)
     head = [model, version, columns, code(prediction), code(score)]
     values = [packed(array) for array in features.values()]
-    scores = None if score is None else score.tobytes()
+    scores = None if score is None else packed(score)
     record = [prediction_id, rows, moments(time), arm, 0, key, None, values]
     return assembled(head, [[*record, packed(prediction), scores, None]])
 
