@@ -163,6 +163,7 @@ def init(config: Config, *, data: str, output: str) -> Any:  # noqa: ARG001 - th
 
     init(data, output=output)
     click.echo(f"wrote {output}; look it over, then: lifecycle train --data {data}", err=True)
+    return {"output": output} if _as_json() else None
 
 
 @verb

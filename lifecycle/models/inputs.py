@@ -59,6 +59,8 @@ def columns(frame: "pd.DataFrame | pl.DataFrame", spec: ModelSpec, *, where: str
         raise DataError(f"column {twice[0]!r} is there twice", where=where, fix="drop one")
     chosen = frame[present] if spec.features else frame
     table = chosen if isinstance(chosen, pd.DataFrame) else chosen.to_pandas()
+    if not spec.features:  # a model without a signature takes them as they come
+        return {str(name): _untyped(table[name]) for name in table.columns}
     absent = pd.Series([None] * len(frame), dtype=object)
     return {
         column.name: array(
@@ -104,6 +106,14 @@ def array(values: "pd.Series[Any]", column: Column, *, where: str = "") -> Array
     if column.dtype == "datetime":
         return _times(values, null, column, where)
     return values.to_numpy(dtype=object)
+
+
+def _untyped(values: "pd.Series[Any]") -> Array:
+    if values.dtype.kind in "biuf":
+        return values.to_numpy()
+    if values.dtype.kind == "M":
+        return values.to_numpy(dtype="datetime64[us]")
+    return np.array([None if pd.isna(item) else item for item in values], dtype=object)
 
 
 def _wrong(column: Column, wanted: str, found: object, where: str) -> DataError:

@@ -112,9 +112,10 @@ def from_estimator(estimator: Any, spec: ModelSpec, *, method: str = "predict") 
 
     order = _order(estimator, spec)
     raw = None if method == "predict" else getattr(estimator, method)
+    own = tuple(str(name) for name in getattr(estimator, "feature_names_in_", ()))
 
     def answer(columns: Columns) -> Output:
-        names = spec.feature_names or tuple(columns)
+        names = spec.feature_names or (own if own and set(own) <= set(columns) else tuple(columns))
         frame = table({name: columns[name] for name in names})
         other = None if raw is None else raw(frame)
         if order is None:

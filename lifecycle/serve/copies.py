@@ -8,6 +8,7 @@
 'churn-7-0123abcd'
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
+
 from lifecycle.config import Config
 from lifecycle.errors import DataError, LogError, ModelNotFound, RegistryError
 from lifecycle.models import files, specs
 from lifecycle.models.loading import load
 from lifecycle.models.predicting import LoadedModel
-from lifecycle.records import ModelRef, ModelVersion
+from lifecycle.records import ModelRef, ModelSpec, ModelVersion
 from lifecycle.serve.slots import Slot, slot
 from lifecycle.stores import artifacts
 
@@ -31,6 +34,15 @@ if TYPE_CHECKING:
 
 FOLDER = ".models"
 _KEPT = 24 * 3600.0  # seconds that a copy is kept which nothing refers to
+# by MLflow's type; texts and all else are empty texts
+PLAIN = {
+    "double": "float64",
+    "float": "float32",
+    "long": "int64",
+    "integer": "int32",
+    "boolean": "bool",
+    "datetime": "datetime64[us]",
+}
 _FIELDS = ("name", "version", "run_id", "source", "digest", "stage", "created")
 
 
@@ -133,6 +145,16 @@ def _meant(pointer: Path) -> str:
         return ""
 
 
+def _plain_row(spec: ModelSpec) -> dict[str, np.ndarray]:
+    """One row of zeros and empty texts."""
+    return {
+        column.name: np.array([""], dtype=object)
+        if column.dtype not in PLAIN
+        else np.zeros(1, dtype=PLAIN[column.dtype])
+        for column in spec.features
+    }
+
+
 def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
     """A slot of a copy that has answered: its own example, else a row of nothing special.
 
@@ -149,6 +171,8 @@ def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
         except DataError:  # an example of a form that we do not serve
             rows = None
     if rows is None:
+        with contextlib.suppress(Exception):  # it is no example of what the model must take
+            one.loaded.predict(_plain_row(one.loaded.spec))
         return one
     for _ in range(2):
         try:

@@ -43,7 +43,7 @@ def world(
         patch.chdir(folder)
         clean(patch)
         Path("lifecycle.toml").write_text(SETTINGS)
-        make_churn(600).to_parquet("good.parquet")
+        make_churn(2500).to_parquet("good.parquet")
         make_churn(80, seed=1, start="2026-02-01").to_parquet("live.parquet")
         for arguments in (
             ["train", "--data", "good.parquet"],

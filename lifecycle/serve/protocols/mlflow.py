@@ -60,7 +60,13 @@ def decode(decoder: Decoder, body: bytes, kind: str) -> Rows:
         DataError: the body is not what the signature asks for.
     """
     if kind == JSON:
-        return decoder.json(body)
+        rows = decoder.json(body)
+        if rows.params:
+            raise DataError(
+                f"params are not passed on to the model: {', '.join(rows.params)[:200]}",
+                fix="leave params out; the model answers with its own defaults",
+            )
+        return rows
     return csv_rows(decoder, body) if kind == CSV else parquet_rows(decoder, body)
 
 
