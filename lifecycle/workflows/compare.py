@@ -148,5 +148,7 @@ def write_html(report: DriftReport, path: str | Path) -> Path:
     try:
         Path(path).write_text(page, encoding="utf-8")
     except OSError as error:
+        if Path(path).is_file():
+            Path(path).unlink()  # half of a page
         raise DataError(f"the report cannot be written: {error.strerror}", where=path) from error
     return Path(path)

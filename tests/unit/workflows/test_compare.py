@@ -1,5 +1,7 @@
 """Frames, files and folders give one verdict; what cannot be read is one clear error."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +115,26 @@ def test_the_page_has_the_exact_score_and_names_what_is_left_out(frame, tmp_path
         assert f"not drawn: {name} (" in page
     with pytest.raises(DataError, match="cannot be written"):
         write_html(compare(frame[["plan"]], frame[["plan"]]), Path("no/such/folder/page.html"))
+
+
+def test_a_full_disk_leaves_no_half_of_a_page(tmp_path):
+    program = (
+        "import resource, signal, sys\n"
+        "from lifecycle.errors import DataError\n"
+        "from lifecycle.workflows.compare import write_html\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "class Page:\n"
+        "    def evidently(self):\n"
+        "        return 'x' * 1000\n"
+        "try:\n"
+        "    write_html(Page(), sys.argv[1])\n"
+        "except DataError as error:\n"
+        "    print(error)\n"
+    )
+    page = tmp_path / "page.html"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(page)], capture_output=True, text=True, check=True
+    )
+    assert "the report cannot be written: File too large" in done.stdout
+    assert not page.exists()
