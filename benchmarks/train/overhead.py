@@ -15,7 +15,6 @@ import statistics
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -79,11 +78,11 @@ def main() -> None:
             *lines,
             "",
             (
-                "Overhead: metrics with intervals, the model in skops's format with MLflow's own trial "
-                "load, and three writes to sqlite."
+                "Overhead: metrics with intervals, the model in skops's format with MLflow's own "
+                "trial load, and three writes to sqlite."
             ),
             "",
-            "    python benchmarks/train/overhead.py",
+            f"    python benchmarks/train/overhead.py --repeats {given.repeats}",
             "",
         ]
     )
