@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import lifecycle as lc
-from lifecycle.errors import ServeError
+from lifecycle.errors import DataError, ServeError
 from lifecycle.records import Record
 from lifecycle.workflows.progress import only_bar
 
@@ -100,9 +100,16 @@ def demo(keep: str | None = None) -> Demonstration:
 
     Args:
         keep: the folder to work in; by default a temporary one, which is left for a look.
+
+    Raises:
+        DataError: the folder cannot be made.
     """
     folder = Path(keep or tempfile.mkdtemp(prefix="lifecycle-demo-")).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"the folder cannot be made: {reason}", where=folder) from error
     screen = _Screen()
     with screen.progress, only_bar(), chdir(folder):
         return _loop(folder, screen)

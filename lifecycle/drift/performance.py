@@ -96,8 +96,8 @@ def performance(
     harmed = p_value <= alpha
     chance = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     said = (
-        f"{'worse' if harmed else 'not shown to be worse'}: {live} on {len(truth)} labelled rows, "
-        f"expected {str(expected).removeprefix(expected.name + ' ')} ({chance})"
+        f"{'worse' if harmed else 'not shown to be worse'}: {live} "
+        f"on {len(truth):,} labelled rows, expected {str(expected).removeprefix(expected.name + ' ')} ({chance})"
     )
     return replace(seen, outcome=Outcome.FAIL if harmed else Outcome.PASS, reason=said)
 

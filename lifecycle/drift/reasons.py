@@ -17,7 +17,7 @@ from lifecycle.drift.kinds import numbers, texts
 from lifecycle.drift.profile import ColumnProfile
 
 NAMED_LEVELS = 3
-SHIFTED = 0.3  # a location effect from which any other finding is told as higher or lower
+SHIFTED = 0.3  # a location effect from which a change of scale is told by its median
 
 
 class Moved(Protocol):
@@ -109,9 +109,16 @@ def _told(facts: Facts, main: Finding) -> str:
         return _out_of_range(facts, main)
     if facts.pair.reference.kind != "numeric":
         return _levels(facts)
+    return _number(facts, main)
+
+
+def _number(facts: Facts, main: Finding) -> str:
     shift, spread = facts.effect("location"), facts.effect("scale")
-    if main.test == "location" or (abs(shift) >= SHIFTED and abs(shift) >= abs(spread) / 2):
+    shifted = abs(shift) >= SHIFTED and abs(shift) >= abs(spread) / 2
+    if main.test == "location":
         return _location(facts, shift)
+    if main.test == "scale" and shifted:  # the rows moved out to one side of the reference
+        return f"{facts.name} lies further out: {_medians(facts)}, effect {abs(shift):.1f} sd"
     if main.test == "scale":
         word = "more" if main.effect > 0 else "less"
         before, after = (_quartiles(facts, part) for part in ("reference", "live"))
@@ -135,9 +142,9 @@ def _missing(facts: Facts) -> str:
 
 def _new_level(facts: Facts, main: Finding) -> str:
     known = facts.pair.reference.levels
-    values = texts(facts.live).drop_nulls()
+    values = texts(facts.live).drop_nulls().alias("level")
     fresh = values.filter(~values.is_in(list(known))).value_counts(sort=True, name="rows")
-    names = [repr(str(name)) for name in fresh[facts.live.name].head(NAMED_LEVELS)]
+    names = [repr(str(name)) for name in fresh["level"].head(NAMED_LEVELS)]
     more = ", …" if fresh.height > NAMED_LEVELS else ""
     held = f"in {share(main.effect)} of rows"
     return f"{facts.name} has values the reference never had {held}: {', '.join(names)}{more}"
@@ -157,12 +164,13 @@ def _out_of_range(facts: Facts, main: Finding) -> str:
 
 def _location(facts: Facts, shift: float) -> str:
     word = "higher" if shift > 0 else "lower"
-    before = quantile(facts.pair.reference, 0.5)
-    after = _live_quantile(facts.live, 0.5)
-    medians = f"median {figure(after)} instead of {figure(before)}"
-    if figure(after) == figure(before):
-        medians = "with the same median"
-    return f"{facts.name} is {word}: {medians}, effect {abs(shift):.1f} sd"
+    return f"{facts.name} is {word}: {_medians(facts)}, effect {abs(shift):.1f} sd"
+
+
+def _medians(facts: Facts) -> str:
+    before = figure(quantile(facts.pair.reference, 0.5))
+    after = figure(_live_quantile(facts.live, 0.5))
+    return "with the same median" if after == before else f"median {after} instead of {before}"
 
 
 def _quartiles(facts: Facts, part: str) -> str:

@@ -51,7 +51,7 @@ def champion(given: GateInput) -> GateResult:
     width = given.limits.width * (abs(at) if name in RELATIVE else 1.0)
     outcome = better_than(found, margin=given.limits.margin, width=width)
     figures = {"value": found.value, "limit": _limit(given, found)}
-    reason = f"{name} {own.value:.4f} against the champion's {at:.4f} on {len(truth)} rows, "
+    reason = f"{name} {own.value:.4f} against the champion's {at:.4f} on {len(truth):,} rows, "
     if found.low is None or found.high is None:
         return unsure(gate, reason + "too few of one class for an interval", **figures)
     figures |= {"low": found.low, "high": found.high}

@@ -36,7 +36,7 @@ def problems(output: Output, spec: ModelSpec, rows: int) -> list[str]:
     """
     prediction = np.asarray(output.prediction)
     if prediction.shape != (rows,):
-        return [f"{rows} rows got answers of shape {prediction.shape}"]
+        return [f"{rows:,} rows got answers of shape {prediction.shape}"]
     found = _values(prediction) if spec.task == "regression" else _labels(prediction, spec)
     if output.scores is not None:
         found += _scores(np.asarray(output.scores, dtype=float), len(spec.classes), rows)

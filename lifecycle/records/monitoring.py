@@ -151,8 +151,8 @@ class MonitorReport(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 2 flagged, 3 not enough evidence."""
-        return EXIT_CODES[self.outcome]
+        """0 fine, 2 flagged (drifted, harmed or due for retraining), 3 not enough evidence."""
+        return EXIT_CODES[Outcome.FAIL if self.retrain else self.outcome]
 
     def to_dict(self) -> dict[str, Any]:
         """The report with its verdicts."""

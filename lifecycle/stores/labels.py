@@ -98,6 +98,12 @@ class LabelStore:
                 self._by_key(model, frame, key, time, tolerance), on="row", how="inner"
             )
         unmatched = len(frame) - rows["row"].n_unique()
+        if unmatched == len(frame):
+            raise LabelError(
+                f"none of the {unmatched:,} labels met a prediction of {model!r}",
+                where=self.directory,
+                fix="check that keys and times are written as in the prediction log",
+            )
         with self._locked(model):
             known = self.read(model)
             given = _typed(rows["label"], known.schema["label"], like)

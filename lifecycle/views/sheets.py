@@ -13,7 +13,7 @@ from functools import singledispatch
 from typing import Any
 
 from lifecycle import records
-from lifecycle.records import Outcome
+from lifecycle.records import EXIT_CODES, Outcome
 
 GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", ""
 MARKS = {Outcome.PASS: GOOD, Outcome.FAIL: BAD, Outcome.UNSURE: UNSURE}
@@ -202,7 +202,8 @@ def _drift(record: records.DriftReport) -> Sheet:
 @sheet.register
 def _monitor(record: records.MonitorReport) -> Sheet:
     words = [word for word, on in (("drifted", record.drifted), ("harmed", record.harmed)) if on]
-    verdict = " and ".join(words) or ("fine" if record.outcome is Outcome.PASS else record.outcome)
+    calm = "fine" if record.outcome is Outcome.PASS else str(record.outcome)
+    verdict = " and ".join(words) or ("due for retraining" if record.retrain else calm)
     window = f", {record.window[0][:10]} to {record.window[1][:10]}" if record.window else ""
     notes = [*record.reasons, *record.decision.reasons, *_left_out(record.drift)]
     if record.performance is not None:
@@ -214,7 +215,7 @@ def _monitor(record: records.MonitorReport) -> Sheet:
         notes.append(f"report: {record.html}")
     return Sheet(
         f"{record.name} version {record.version}: {verdict}{window}",
-        mark=MARKS[record.outcome],
+        mark=BAD if record.exit_code == EXIT_CODES[Outcome.FAIL] else MARKS[record.outcome],
         notes=list(dict.fromkeys(note for note in notes if note)),
         **_columns(record.drift.columns),
     )

@@ -84,6 +84,10 @@ def from_log(
     notes = []
     if failed := log.height - answered.height:
         notes.append(f"{failed:,} of {log.height:,} requests failed and are left out")
+    once = _once(answered, spec)
+    if again := answered.height - once.height:
+        notes.append(f"{again:,} rows were answered again, with the same key, time and inputs")
+    answered = once
     labels = _labels(config, version.name, answered["prediction_id"])
     empty = _nothing(config, version, since, until)
     times = answered[TIME].dt.replace_time_zone(None) if answered.height else _no_times(0)
@@ -98,6 +102,18 @@ def from_log(
     if spec.time and spec.time not in wanted:
         extra.append(times.alias(spec.time))
     return Live(rows.hstack(extra), labels, times, tuple(notes), empty, scores)
+
+
+def _once(answered: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
+    """A row that was scored again is the same row: it counts once, as it was answered last.
+
+    Rows are the same where key, time and inputs are, for models that know both columns; without
+    them two equal rows may well be two customers.
+    """
+    if not (spec.key and spec.time):
+        return answered
+    same = ["key", TIME, "features"]
+    return answered.filter(pl.col("key").is_null() | pl.struct(same).is_last_distinct())
 
 
 def _nothing(config: Config, version: ModelVersion, since: Moment, until: Moment) -> str:

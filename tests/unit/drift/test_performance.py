@@ -60,7 +60,7 @@ def test_clearly_worse_model_is_harmed_with_the_figures_in_words(task: str, prim
     )
     assert found.harmed
     assert found.reason.startswith(f"worse: {primary} ")
-    assert "1000 labelled rows" in found.reason
+    assert "1,000 labelled rows" in found.reason
     assert found.unlabelled_rows == 7
     assert found.higher_is_better is METRICS[primary].higher_is_better
     assert (found.value < found.expected) is found.higher_is_better

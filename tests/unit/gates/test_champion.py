@@ -92,7 +92,7 @@ def test_margin_allows_to_be_worse() -> None:
 def test_reason_holds_the_figures_and_the_interval() -> None:
     result = champion(two(5000, 2, candidate=D78))
     assert result.outcome is Outcome.FAIL
-    for part in ("roc_auc", "5000 rows", f"{result.value:+.4f}", f"{result.high:+.4f}"):
+    for part in ("roc_auc", "5,000 rows", f"{result.value:+.4f}", f"{result.high:+.4f}"):
         assert part in result.reason
 
 

@@ -213,7 +213,8 @@ def test_times_are_read_in_each_form(logged, times):
 def test_a_time_must_be_exact_unless_a_tolerance_is_given(logged):
     store = LabelStore(logged)
     near = pl.DataFrame({"key": ["c1", "c2"], "time": [NOON + 1.2 * HOUR] * 2, "label": [1, 0]})
-    assert store.add("churn", near, SECRET).unmatched == 2
+    with pytest.raises(LabelError, match="none of the 2 labels met a prediction"):
+        store.add("churn", near, SECRET)
     assert store.add("churn", near, SECRET, tolerance=HOUR) == Feedback("churn", 1, unmatched=1)
     assert stored(store) == {"c": 1}
     between = near.with_columns(time=pl.lit(NOON + HOUR))
@@ -224,7 +225,8 @@ def test_a_time_must_be_exact_unless_a_tolerance_is_given(logged):
 def test_days_are_times_too(logged):
     store = LabelStore(logged)
     given = pl.DataFrame({"key": ["c2"], "time": [date(2026, 4, 1)], "label": [1]})
-    assert store.add("churn", given, SECRET).unmatched == 1
+    with pytest.raises(LabelError, match="none of the 1 labels"):
+        store.add("churn", given, SECRET)
     assert store.add("churn", given, SECRET, tolerance=24 * HOUR).accepted == 1
 
 

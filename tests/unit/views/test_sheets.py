@@ -113,3 +113,11 @@ def test_a_narrow_terminal_keeps_the_sentences():
 def test_a_zero_has_no_sign():
     report = r.GateReport("c", 1, (r.GateResult("champion", Outcome.PASS, "why", 0.1, -0.0),))
     assert sheet(report).rows[0][3] == "0"
+
+
+def test_a_model_that_is_due_for_retraining_is_flagged_though_it_is_fine():
+    calm = r.DriftReport(Outcome.PASS, {}, 10, 10)
+    due = r.MonitorReport("churn", 3, Outcome.PASS, (), DECISION, calm)
+    assert due.exit_code == 2
+    assert "due for retraining" in sheet(due).title
+    assert sheet(due).mark == BAD

@@ -143,3 +143,31 @@ def test_without_labels_nothing_is_judged(config):
     judged = judge(config, VERSION, SPEC, live, drifted=False)
     assert judged.performance is None
     assert not judged.decision.retrain
+
+
+def test_a_row_that_was_scored_twice_counts_once():
+    from lifecycle.records import ModelSpec
+    from lifecycle.workflows.live import _once
+
+    answered = pl.DataFrame(
+        {
+            "key": ["a", "a", "a", None, None],
+            "time": [1, 1, 2, 1, 1],
+            "features": [{"x": 1.0}] * 5,
+            "prediction": [0, 1, 0, 0, 0],
+        }
+    )
+    known = ModelSpec(1, "binary", (), key="customer", time="ts")
+    once = _once(answered, known)
+    assert once["prediction"].to_list() == [1, 0, 0, 0], "the last answer of a, rows without key"
+    assert _once(answered, ModelSpec(1, "binary", (), key="customer")).height == 5
+
+
+def test_the_same_moment_with_other_inputs_is_another_row():
+    from lifecycle.records import ModelSpec
+    from lifecycle.workflows.live import _once
+
+    answered = pl.DataFrame(
+        {"key": ["a", "a"], "time": [1, 1], "features": [{"x": 1.0}, {"x": 2.0}]}
+    )
+    assert _once(answered, ModelSpec(1, "binary", (), key="k", time="t")).height == 2
