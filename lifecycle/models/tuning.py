@@ -70,7 +70,8 @@ def tuned(
         table: all rows.
         rows: the hold-out rows are left out.
         metric: a key of `lifecycle.models.metrics.METRICS`.
-        trials: how many sets of parameters are tried, the estimator's own first.
+        trials: how many sets of parameters are tried; the estimator's own are kept where none of
+            them is better.
         seed: of the search and of the inner split.
 
     Returns:
@@ -100,16 +101,21 @@ def tuned(
         estimator.set_params(**{f"{step}__{key}": value for key, value in values.items()})
         return replace(prepared, estimator=estimator)
 
-    def objective(trial: Any) -> float:
-        found = fit(changed(space(trial)), table, inner, seed=seed)
+    def figure(values: Mapping[str, Any]) -> float | None:
+        found = fit(changed(values), table, inner, seed=seed)
         y, output = table.y[inner.holdout], found.output
         try:
-            figure = metrics.evaluate(
+            return metrics.evaluate(
                 metric, y, output.prediction, output.scores, classes=table.classes
-            )
-        except DataError as error:
-            raise optuna.TrialPruned(str(error)) from error
-        return figure.value
+            ).value
+        except DataError:  # such as one class only in the inner hold-out
+            return None
+
+    def objective(trial: Any) -> float:
+        value = figure(space(trial))
+        if value is None:
+            raise optuna.TrialPruned
+        return value
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -117,7 +123,13 @@ def tuned(
         sampler=optuna.samplers.TPESampler(seed=seed),
     )
     study.optimize(objective, n_trials=trials)
-    return changed(study.best_params)
+    own = figure({})
+    if own is None or not any(trial.value is not None for trial in study.trials):
+        return replace(
+            prepared, notes=(*prepared.notes, f"{prepared.name}: {metric} cannot tell, not tuned")
+        )
+    better = study.best_value > own if rule.higher_is_better else study.best_value < own
+    return changed(study.best_params if better else {})
 
 
 def _inner(table: Table, rows: Split, seed: int) -> Split:
@@ -125,6 +137,11 @@ def _inner(table: Table, rows: Split, seed: int) -> Split:
     held = np.zeros(len(rows.train), dtype=bool)
     if table.time:
         held[-count:] = True
+    elif rows.how == "group":
+        keys, _ = table.frame[table.key].iloc[rows.train].factorize()
+        order = np.random.default_rng(seed).permutation(keys.max() + 1)
+        before = np.cumsum(np.bincount(keys)[order]) - np.bincount(keys)[order]
+        held = np.isin(keys, order[before < count])  # whole keys, as in the hold-out itself
     else:
         held[np.random.default_rng(seed).permutation(len(rows.train))[:count]] = True
     return Split(rows.how, rows.train[~held], rows.train[held])

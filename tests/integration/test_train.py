@@ -271,7 +271,7 @@ def test_evidence_is_read_back_or_refused(config):
 def test_a_tuned_candidate_is_tracked_with_what_was_found(config, make_churn):
     frame, name = make_churn(600), "decision_tree"
     plain = train(config, frame, candidates=(name,)).best
-    tuned = train(config.with_values(train__tune=2), frame, candidates=(name, "dummy"))
+    tuned = train(config.with_values(train__tune=8), frame, candidates=(name, "dummy"))
     assert tuned.notes == ("dummy: no search space, not tuned",)
     client = connect(config)
     found = client.get_run(tuned.best.run_id).data.params

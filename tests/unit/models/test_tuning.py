@@ -28,12 +28,12 @@ def test_the_best_parameters_are_kept_and_the_hold_out_is_not_looked_at(steps):
     blind = steps.frame.copy()
     blind.loc[rows.holdout, "y"] = 1e9
     for table in (steps, check_training(blind, target="y")):
-        found = tuned(made, table, rows, metric="rmse", trials=6, seed=1)
+        found = tuned(made, table, rows, metric="rmse", trials=12, seed=1)
         model = found.estimator.named_steps["model"]
         assert (model.max_depth, model.min_samples_leaf) != (8, 5)
         assert not hasattr(model, "tree_"), "not fitted"
         values = (model.max_depth, model.min_samples_leaf)
-    again = tuned(made, steps, rows, metric="rmse", trials=6, seed=1).estimator[-1]
+    again = tuned(made, steps, rows, metric="rmse", trials=12, seed=1).estimator[-1]
     assert (again.max_depth, again.min_samples_leaf) == values, "same seed, hidden hold-out"
 
 
