@@ -164,17 +164,19 @@ def _grow(trees: Trees, tree: Any, values: Array, *, target: int) -> None:
 def _forest(graph: Graph, model: Any, table: str) -> str:
     grown = [item.tree_ for item in getattr(model, "estimators_", [model])]
     classes = getattr(model, "classes_", None)
-    trees, share = Trees(), 1.0 / len(grown)
+    trees, count = Trees(), graph.constant(np.array([[float(len(grown))]]))
     if classes is None:
         for tree in grown:
-            _grow(trees, tree, tree.value[:, 0, 0] * share, target=0)
-        return trees.write(graph, _rounded(graph, table), targets=1)
+            _grow(trees, tree, tree.value[:, 0, 0], target=0)
+        return graph.add("Div", trees.write(graph, _rounded(graph, table), targets=1), count)
     shown = [1] if len(classes) == 2 else list(range(len(classes)))
     for tree in grown:
         shares = tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True)
         for target, column in enumerate(shown):
-            _grow(trees, tree, shares[:, column] * share, target=target)
+            _grow(trees, tree, shares[:, column], target=target)
+    # summed, then divided, as scikit-learn does: 50 of 100 votes are exactly a half
     scores = trees.write(graph, _rounded(graph, table), targets=len(shown))
+    scores = graph.add("Div", scores, count)
     return _two(graph, scores) if len(shown) == 1 else scores
 
 
