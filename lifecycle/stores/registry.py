@@ -32,6 +32,7 @@ SPEC_RUN = "lifecycle.spec_run"
 CHALLENGER = "challenger"  # alias of the last version that a retraining made and the gates passed
 PAGE = 200
 UNSPOKEN = "nothing was promoted through the ledger yet"
+Ref = str | ModelRef | ModelVersion
 MENDED = "the next verb, or `lifecycle doctor --fix`, brings them in line"
 
 
@@ -44,6 +45,7 @@ class _Model:
     tags: Mapping[str, str]
     entries: tuple[Entry, ...]
     now: Standing
+    first: str  # the stage of a version that nothing has moved
 
     @property
     def lagging(self) -> bool:
@@ -60,7 +62,7 @@ class _Model:
         }
 
 
-def parse(ref: "str | ModelRef | ModelVersion") -> ModelRef:
+def parse(ref: Ref) -> ModelRef:
     """A reference from whatever a verb was given.
 
     >>> parse("churn").alias
@@ -71,12 +73,13 @@ def parse(ref: "str | ModelRef | ModelVersion") -> ModelRef:
     return ref if isinstance(ref, ModelRef) else ModelRef.parse(ref)
 
 
-def find(client: "MlflowClient", ref: "str | ModelRef | ModelVersion") -> ModelVersion:
+def find(client: "MlflowClient", ref: Ref, *, order: Sequence[str] = ORDER) -> ModelVersion:
     """The version that a reference means.
 
     Champion, previous and staging are what the ledger says once it has brought a version to
     production; an alias that lags behind is repaired in passing. A model without such an entry is
-    plain MLflow's, and its aliases are followed. One reading of the ledger.
+    plain MLflow's, and its aliases are followed. One reading of the ledger. A version that nothing
+    has moved is in the first stage of `order`, here and in all that gives a version.
 
     Raises:
         ModelNotFound: no such model, version or alias; names the nearest that exist.
@@ -84,35 +87,42 @@ def find(client: "MlflowClient", ref: "str | ModelRef | ModelVersion") -> ModelV
         RegistryUnavailable: no answer in time.
     """
     wanted = parse(ref)
-    model = _model(client, wanted.name)
+    model = _model(client, wanted.name, order=order)
     if model.lagging:
         with contextlib.suppress(RegistryError):  # one who may only read still gets an answer
-            project(client, wanted.name)
+            project(client, wanted.name, order=order)
     version = wanted.version
     if version is None:
         version = _meant(client, model, wanted.alias or "champion")
     return _version(client, model, version)
 
 
-def versions(client: "MlflowClient", name: str) -> tuple[ModelVersion, ...]:
+def versions(
+    client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER
+) -> tuple[ModelVersion, ...]:
     """All versions of a model, oldest first.
 
     Raises:
         ModelNotFound: no such model; names the nearest.
     """
-    model = _model(client, name)
+    model = _model(client, name, order=order)
     return tuple(_record(found, model) for found in _search(client, name))
 
 
 def names(client: "MlflowClient") -> tuple[str, ...]:
     """The names of all registered models, sorted."""
     with answers("registered models"):
-        pages = _pages(lambda token: client.search_registered_models(page_token=token))
-        return tuple(sorted(str(item.name) for item in pages))
+        found = _pages(lambda token: client.search_registered_models(page_token=token))
+        return tuple(sorted(str(item.name) for item in found))
 
 
 def register(
-    client: "MlflowClient", name: str, *, model_uri: str, tags: Mapping[str, str]
+    client: "MlflowClient",
+    name: str,
+    *,
+    model_uri: str,
+    tags: Mapping[str, str],
+    order: Sequence[str] = ORDER,
 ) -> ModelVersion:
     """Make a version of a logged model, with its tags at once, and enter it in the ledger.
 
@@ -123,6 +133,7 @@ def register(
         name: the model; made when there is none.
         model_uri: MLflow's address of the logged model (`models:/m-…`, `runs:/…`).
         tags: of the version: digest, spec_run, compiled.
+        order: the stages.
 
     Raises:
         RegistryError: MLflow refused; RegistryUnavailable: no answer in time.
@@ -131,11 +142,11 @@ def register(
 
     with answers(name), quiet():
         made = mlflow.register_model(model_uri, name, tags=dict(tags))
-    heal(client, name)
-    return find(client, ModelRef(name, int(made.version)))
+    heal(client, name, order=order)
+    return find(client, ModelRef(name, int(made.version)), order=order)
 
 
-def heal(client: "MlflowClient", name: str) -> tuple[int, ...]:
+def heal(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> tuple[int, ...]:
     """Enter the versions of ours that have no entry: their registration was interrupted.
 
     Returns:
@@ -146,7 +157,7 @@ def heal(client: "MlflowClient", name: str) -> tuple[int, ...]:
         entry = draft(
             kind="register",
             version=int(found.version),
-            to=ORDER[0],
+            to=order[0],
             extra={"source": found.source, "digest": found.tags.get(DIGEST, "")},
         )
         written = Ledger(client, name).append(partial(_unless_born, found, entry))
@@ -223,10 +234,10 @@ def alias_warnings(client: "MlflowClient", name: str) -> tuple[str, ...]:
 
 
 def survey(
-    client: "MlflowClient", name: str
+    client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER
 ) -> tuple[tuple[ModelVersion, ...], tuple[Entry, ...], tuple[str, ...]]:
     """Versions, ledger entries and warnings of one model, from one reading of each."""
-    model = _model(client, name)
+    model = _model(client, name, order=order)
     found = tuple(_record(item, model) for item in _search(client, name))
     return found, model.entries, _warnings(model)
 
@@ -279,7 +290,8 @@ def _model(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -
             fix="lifecycle train, or register it with MLflow",
         ) from error
     aliases = {str(alias): int(version) for alias, version in found.aliases.items()}
-    return _Model(name, aliases, dict(found.tags), entries, standing(entries, order))
+    now = standing(entries, order)
+    return _Model(name, aliases, dict(found.tags), entries, now, order[0])
 
 
 def _meant(client: "MlflowClient", model: _Model, alias: str) -> int:
@@ -307,8 +319,8 @@ def _version(client: "MlflowClient", model: _Model, number: int) -> ModelVersion
         with answers(f"{model.name}/{number}"):
             found = client.get_model_version(model.name, str(number))
     except ModelNotFound as error:
-        existing = [int(item.version) for item in _search(client, model.name)]
-        listed = ", ".join(str(item) for item in existing[-10:]) or "none"
+        existing = [str(item.version) for item in _search(client, model.name)]
+        listed = ", ".join(existing[-10:]) or "none"
         fix = "name one of them"
         if number == model.now.production:
             fix = "it was deleted although it serves: lifecycle rollback, or promote another"
@@ -321,8 +333,7 @@ def _version(client: "MlflowClient", model: _Model, number: int) -> ModelVersion
 
 
 def _record(found: Any, model: _Model) -> ModelVersion:
-    number = int(found.version)
-    theirs = dict(model.aliases)
+    number, theirs = int(found.version), dict(model.aliases)
     for alias, version in model.expected.items():
         if _ours(model, alias):
             theirs.pop(alias, None)
@@ -334,7 +345,7 @@ def _record(found: Any, model: _Model) -> ModelVersion:
         run_id=found.run_id or "",
         source=found.source or "",
         digest=found.tags.get(DIGEST, ""),
-        stage=model.now.stages.get(number, ORDER[0]),
+        stage=model.now.stages.get(number, model.first),
         aliases=tuple(sorted(alias for alias, version in theirs.items() if version == number)),
         created=moment(found.creation_timestamp),
         tags=dict(found.tags),
@@ -346,11 +357,8 @@ def _search(client: "MlflowClient", name: str) -> list[Any]:
     quote = '"' if "'" in name else "'"
     condition = f"name={quote}{name}{quote}"
     with answers(name):
-        found = _pages(
-            lambda token: client.search_model_versions(
-                condition, max_results=PAGE, page_token=token
-            )
-        )
+        search = partial(client.search_model_versions, condition, max_results=PAGE)
+        found = _pages(lambda token: search(page_token=token))
         return sorted(found, key=lambda item: int(item.version))
 
 

@@ -90,7 +90,7 @@ def adopt(
         ModelNotFound: no such version, or its files are gone.
     """
     client = connect(config)
-    version = registry.find(client, ref)
+    version = registry.find(client, ref, order=config.stages.order)
     _check_foreign(client, version)
     given = _given(config, reference, target, time, key)
     wanted = task or config.task
@@ -121,7 +121,7 @@ def adopt(
         artifacts.COMPILED: compiled.tag,
         artifacts.SPEC_RUN: run_id,  # last: with it the version is ours
     })  # fmt: skip
-    return registry.find(client, ModelRef(version.name, version.version))
+    return registry.find(client, version, order=config.stages.order)
 
 
 def _check_foreign(client: "MlflowClient", version: ModelVersion) -> None:

@@ -199,7 +199,7 @@ def _model(client: Any, config: Config, name: str, *, fix: bool) -> Finding:
     found += [f"{name}/{number} was registered without an entry" for number in unborn]
     mended = ""
     if found and fix:
-        registry.heal(client, name)
+        registry.heal(client, name, order=config.stages.order)
         registry.project(client, name, order=config.stages.order)
         left = registry.survey(client, name)[2]
         mended = "mended: " + "; ".join(item for item in found if item not in left)

@@ -41,7 +41,7 @@ def evaluate(
     """
     frame = datasets.read(data)
     client = connect(config)
-    model = artifacts.load(client, registry.find(client, ref), config)
+    model = artifacts.load(client, registry.find(client, ref, order=config.stages.order), config)
     labels, output = _labels(config, model, frame), model.predict(inputs.columns(frame, model.spec))
     spec, scored = model.spec, output.scores is not None
     primary = spec.primary_metric or metrics.default_metric(spec.task, scores=scored)
@@ -56,7 +56,9 @@ def evaluate(
     )
     if against is None:
         return evaluation
-    rival = artifacts.load(client, registry.find(client, against), config)
+    rival = artifacts.load(
+        client, registry.find(client, against, order=config.stages.order), config
+    )
     other = rival.predict(inputs.columns(frame, rival.spec))
     assert rival.version is not None
     return Evaluation(

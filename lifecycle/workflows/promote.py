@@ -57,8 +57,8 @@ def promote(
             "a forced move needs a reason", where=ref, fix="say why: reason=… or --reason"
         )
     client = connect(config)
-    version = registry.find(client, ref)
-    registry.heal(client, version.name)
+    version = registry.find(client, ref, order=order)
+    registry.heal(client, version.name, order=order)
     ledger = Ledger(client, version.name)
     needs_gates = gated(to, order) and not force if to in order else False
     for _ in range(RACES):
@@ -84,7 +84,7 @@ def promote(
             fix="see `lifecycle history` for who else promotes, then run it again",
         )
     registry.project(client, version.name, order=order)
-    return registry.find(client, version)
+    return registry.find(client, version, order=order)
 
 
 def _decide(

@@ -63,6 +63,7 @@ def register(config: Config, candidate: Candidate) -> ModelVersion:
         client,
         config.name,
         model_uri=candidate.model_uri,
+        order=config.stages.order,
         tags={
             artifacts.DIGEST: digest,
             artifacts.SPEC_RUN: candidate.run_id,

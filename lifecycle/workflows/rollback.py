@@ -62,7 +62,7 @@ def rollback(config: Config, *, reason: str) -> ModelVersion:
         if written is not None or standing(ledger.entries(), order).production == back.version:
             break
     registry.project(client, name, order=order)
-    return registry.find(client, ModelRef(name, alias="champion"))
+    return registry.find(client, ModelRef(name, alias="champion"), order=order)
 
 
 def _decide(

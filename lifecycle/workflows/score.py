@@ -68,7 +68,7 @@ def score(
     started = clock.perf_counter()
     _check_paths(source, output)
     client = connect(config)
-    version = registry.find(client, ref)
+    version = registry.find(client, ref, order=config.stages.order)
     job = _Job(config, artifacts.load(client, version, config), version)
     if output is None:
         frames = list(job.answers(_batches(source), f"score-{os.urandom(8).hex()}"))

@@ -6,7 +6,15 @@ from lifecycle.errors import ModelNotFound
 from lifecycle.records import ModelRef, ModelVersion
 from lifecycle.stores import registry
 from lifecycle.stores.ledger import Ledger, draft
-from lifecycle.stores.registry import alias_warnings, find, heal, project, register, versions
+from lifecycle.stores.registry import (
+    alias_warnings,
+    find,
+    heal,
+    project,
+    register,
+    survey,
+    versions,
+)
 from lifecycle.stores.tracking import connect
 
 TAGS = {
@@ -265,3 +273,27 @@ def test_the_record_is_the_same_whoever_reads(client, model):
     assert found == tuple(model)
     assert len(entries) == 3
     assert warnings == ()
+
+
+NEW = ("new", "staging", "production", "archived")
+
+
+@pytest.mark.usefixtures("model")
+def test_a_version_that_never_moved_is_in_the_configured_first_stage(client, logged_model):
+    made = register(client, "churn", model_uri=logged_model(client), tags=TAGS, order=NEW)
+    assert made.stage == "new"
+    assert Ledger(client, "churn").entries()[-1].to == "new"
+    move(client, 1, "production", replaced=None)
+    project(client, "churn", order=NEW)
+    shown = [version.stage for version in versions(client, "churn", order=NEW)]
+    assert shown == ["production", "new", "new", "new"]
+    assert [item.stage for item in survey(client, "churn", order=NEW)[0]] == shown
+    assert find(client, "churn/2", order=NEW).stage == "new"  # registered under another order
+    assert find(client, "churn", order=NEW).stage == "production"
+
+
+def test_a_plain_mlflow_version_starts_in_the_first_stage_too(client, logged_model):
+    client.create_registered_model("plain")
+    client.create_model_version("plain", logged_model(client))
+    assert find(client, "plain/1", order=NEW).stage == "new"
+    assert heal(client, "plain", order=NEW) == ()
