@@ -13,8 +13,10 @@ call for training: in five real streams a third of the windows that alarmed had 
 a reason to look.
 """
 
+from collections.abc import Sequence
+
 from lifecycle.config import RetrainConfig
-from lifecycle.records import Decision, Evidence
+from lifecycle.records import Decision, Entry, Evidence, ModelVersion
 
 WINDOWS = 2  # labelled windows whose loss must be above the hold-out's
 
@@ -45,6 +47,30 @@ def decide(evidence: Evidence, policy: RetrainConfig | None = None) -> Decision:
         )
     reasons = (*calls, *looks) if calls else (*looks, *quiet)
     return Decision(retrain=bool(calls), reasons=reasons)
+
+
+def open_flag(entries: Sequence[Entry], champion: ModelVersion | None) -> Entry | None:
+    """The last check's call for training, unless it was answered or is of another champion.
+
+    >>> flag = Entry(1, "", "", "", "", "flag", version=2, extra={"retrain": True})
+    >>> open_flag([flag], ModelVersion("churn", 2)) is flag
+    True
+    >>> open_flag([flag], ModelVersion("churn", 3)) is None
+    True
+
+    A check that calls for none closes it with a `flag` entry of its own, `retrain` false.
+
+    Args:
+        entries: the ledger, oldest first.
+        champion: the version in production.
+    """
+    for entry in reversed(entries):
+        if entry.kind == "retrain":
+            return None
+        if entry.kind == "flag":
+            other = champion is None or entry.version not in (None, champion.version)
+            return None if other or not entry.extra.get("retrain") else entry
+    return None
 
 
 def _harm(evidence: Evidence) -> tuple[bool, str]:

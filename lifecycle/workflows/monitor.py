@@ -31,6 +31,7 @@ from lifecycle.stores import artifacts, registry, runs
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.sealed import Moment, moment
 from lifecycle.stores.tracking import answers, connect, experiment_id
+from lifecycle.triggers import open_flag
 from lifecycle.views import drift_plots
 from lifecycle.workflows.compare import Table
 from lifecycle.workflows.judge import Judged, judge
@@ -43,6 +44,7 @@ CHECK = "lifecycle.check"  # run tag: what was checked, so that it is checked on
 WINDOW_END = "lifecycle.window_end"
 VERSION = "lifecycle.version"
 MOST_METRICS = 900
+MOST_REASON = 1000  # characters of a reason in the ledger
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def monitor(
     Live rows are the predictions that the champion logged, with the labels that came for them; or
     a table, scored here unless it has predictions, with labels in its target column. One check is
     one run of experiment NAME/monitoring with figures, verdict and pictures; a flag also becomes
-    an entry of the ledger. The same rows, window and labels are recorded once.
+    an entry of the ledger, and so does the check that calls off the retraining that an earlier
+    one called for. The same rows, window and labels are recorded once.
 
     Args:
         config: names the model; `[monitor]`, `[retrain]`, `[log]`.
@@ -230,8 +233,7 @@ def _recorded(check: _Check, report: MonitorReport) -> MonitorReport:
         runs.log_figures(check.client, run_id, _metrics(report), {"version": check.version.ref})
         runs.log_files(check.client, run_id, _files(check, report))
         digest, link = artifacts.evidence(check.client, run_id, "monitor", report.to_dict())
-        if report.drifted or report.harmed or report.retrain:
-            _flag(check, report, identity, digest, link)
+        _flag(check, report, identity, digest, link)
     with answers(check.version.ref):
         for key, value in (("last_check", now), ("drift", str(report.drift.outcome))):
             check.client.set_model_version_tag(
@@ -273,10 +275,10 @@ def _files(check: _Check, report: MonitorReport) -> dict[str, str | bytes]:
 
 
 def _flag(check: _Check, report: MonitorReport, identity: str, digest: str, link: str) -> None:
+    """Enter a check that found something, and one that calls off what an earlier one called for."""
     entry = draft(
         kind="flag",
         version=check.version.version,
-        reason=_summary(report),
         evidence_digest=digest,
         evidence_link=link,
         extra={
@@ -290,7 +292,13 @@ def _flag(check: _Check, report: MonitorReport, identity: str, digest: str, link
 
     def once(entries: Sequence[Entry]) -> Entry | None:
         told = any(item.extra.get("check") == identity for item in entries)
-        return None if told else entry
+        clears = not report.retrain and open_flag(entries, check.version) is not None
+        flags = report.drifted or report.harmed or report.retrain
+        if told or not (flags or clears):
+            return None
+        said = [f"cleared: {_first(report.decision)}"] if clears else []
+        said += [_summary(report)] if flags else []
+        return replace(entry, reason="; ".join(said)[:MOST_REASON])
 
     Ledger(check.client, check.version.name).append(once)
 
@@ -305,7 +313,7 @@ def _summary(report: MonitorReport) -> str:
         parts.append(f"moved: {', '.join(moved[:3])}{more}")
     if report.retrain:
         parts.append(f"retrain: {_first(report.decision)}")
-    return "; ".join(parts)[:1000]
+    return "; ".join(parts)
 
 
 def _first(decision: Decision) -> str:

@@ -30,6 +30,7 @@ from lifecycle.stages import PRODUCTION
 from lifecycle.stores import artifacts, datasets, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
+from lifecycle.triggers import open_flag
 from lifecycle.workflows.gate import gate
 from lifecycle.workflows.promote import promote
 from lifecycle.workflows.train import register, train
@@ -109,30 +110,8 @@ def retrain(
         registry.challenge(client, version)
         if config.retrain.promote:
             _promote(config, version, "; ".join(why))
-    version = registry.find(client, version)
+    version = registry.find(client, version, order=config.stages.order)
     return Retraining(config.name, decision, version, report, training, refused)
-
-
-def open_flag(entries: Sequence[Entry], champion: ModelVersion | None) -> Entry | None:
-    """The newest check's call for training, unless it was answered or is of another champion.
-
-    >>> flag = Entry(1, "", "", "", "", "flag", version=2, extra={"retrain": True})
-    >>> open_flag([flag], ModelVersion("churn", 2)) is flag
-    True
-    >>> open_flag([flag], ModelVersion("churn", 3)) is None
-    True
-
-    Args:
-        entries: the ledger, oldest first.
-        champion: the version in production.
-    """
-    for entry in reversed(entries):
-        if entry.kind == "retrain":
-            return None
-        if entry.kind == "flag":
-            other = champion is None or entry.version not in (None, champion.version)
-            return None if other or not entry.extra.get("retrain") else entry
-    return None
 
 
 def _champion(client: "MlflowClient", name: str) -> ModelVersion | None:

@@ -5,6 +5,7 @@
 ['churn', 'flights']
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.config import Config
@@ -12,6 +13,7 @@ from lifecycle.errors import LedgerError, ModelNotFound
 from lifecycle.records import ModelRef, ModelVersion, Status
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.tracking import answers, connect
+from lifecycle.triggers import open_flag
 
 
 def status(config: Config, name: str | None = None) -> tuple[Status, ...]:
@@ -23,18 +25,18 @@ def status(config: Config, name: str | None = None) -> tuple[Status, ...]:
     """
     client = connect(config)
     wanted = (name,) if name else registry.names(client)
-    return tuple(_row(client, item) for item in wanted)
+    return tuple(_row(client, item, config.stages.order) for item in wanted)
 
 
-def _row(client: Any, name: str) -> Status:
+def _row(client: Any, name: str, order: Sequence[str]) -> Status:
     try:
-        versions, _, warnings = registry.survey(client, name)
+        versions, entries, warnings = registry.survey(client, name)
     except LedgerError as error:  # one broken ledger does not hide the other models
         return Status(name, None, 0, warnings=(str(error),))
     serving = None
     if versions:
         try:
-            serving = registry.find(client, ModelRef(name, alias="champion"))
+            serving = registry.find(client, ModelRef(name, alias="champion"), order=order)
         except ModelNotFound as error:
             missing = "no version of" in error.what  # nothing was promoted: that is no warning
             warnings = warnings if missing else (*warnings, str(error))
@@ -43,7 +45,7 @@ def _row(client: Any, name: str) -> Status:
         serving,
         len(versions),
         compiled=_compiled(serving),
-        last_check=_last_check(client, name),
+        last_check=_last_check(client, name, calling=open_flag(entries, serving) is not None),
         warnings=warnings,
     )
 
@@ -58,8 +60,8 @@ def _compiled(version: ModelVersion | None) -> str:
     return said or "no: not trained here; `lifecycle adopt` tries"
 
 
-def _last_check(client: Any, name: str) -> str:
-    """When the model was last checked against live data, and what came out."""
+def _last_check(client: Any, name: str, *, calling: bool) -> str:
+    """When the model was last checked against live data, what came out, and what it calls for."""
     with answers(name):
         experiment = client.get_experiment_by_name(f"{name}/monitoring")
         if experiment is None or experiment.lifecycle_stage != "active":
@@ -73,8 +75,12 @@ def _last_check(client: Any, name: str) -> str:
     if not runs:
         return ""
     tags = runs[0].data.tags
-    return registry.moment(runs[0].info.start_time) + _said(tags.get("lifecycle.outcome", ""))
+    return registry.moment(runs[0].info.start_time) + _said(
+        tags.get("lifecycle.outcome", ""), calling
+    )
 
 
-def _said(outcome: str) -> str:
-    return f": {outcome}" if outcome else ""
+def _said(outcome: str, calling: bool) -> str:
+    said = [outcome] if outcome else []
+    said += ["calls for retraining"] if calling else []
+    return f": {', '.join(said)}" if said else ""

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.config import RetrainConfig
-from lifecycle.records import Evidence
-from lifecycle.triggers import decide
+from lifecycle.records import Entry, Evidence, ModelVersion
+from lifecycle.triggers import decide, open_flag
 
 CALM = Evidence(
     drifted=False,
@@ -123,3 +123,45 @@ def test_more_evidence_never_turns_a_yes_into_a_no(
 def test_drift_never_changes_the_answer(evidence: Evidence) -> None:
     answers = {decide(replace(evidence, drifted=drifted)).retrain for drifted in (True, False)}
     assert len(answers) == 1
+
+
+def flag(seq: int, version: int | None, *, call: bool) -> Entry:
+    return Entry(seq, "", "", "", "", "flag", version=version, extra={"retrain": call})
+
+
+MOVE = Entry(9, "", "", "", "", "stage", version=1, to="staging")
+ANSWER = Entry(9, "", "", "", "", "retrain", version=2)
+SERVING = ModelVersion("churn", 1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "seq"),
+    [
+        ([], None),
+        ([flag(1, 1, call=True)], 1),
+        ([flag(1, None, call=True)], 1),
+        ([flag(1, 1, call=True), flag(2, 1, call=True)], 2),
+        ([flag(1, 1, call=True), MOVE], 1),  # other entries answer nothing
+        ([flag(1, 1, call=True), flag(2, 1, call=False)], None),  # the last check calls it off
+        ([flag(1, 1, call=False), flag(2, 1, call=True)], 2),
+        ([flag(1, 1, call=True), ANSWER], None),
+        ([flag(1, 1, call=True), ANSWER, flag(3, 1, call=True)], 3),
+        ([flag(1, 2, call=True)], None),  # another champion's
+    ],
+)
+def test_the_last_check_decides_whether_a_call_is_open(entries: list, seq: int | None) -> None:
+    found = open_flag(entries, SERVING)
+    assert (found.seq if found else None) == seq
+    assert open_flag(entries, None) is None  # nothing serves, so nothing is to be replaced
+
+
+@given(st.lists(st.tuples(st.sampled_from(["flag", "retrain", "stage"]), st.booleans())))
+def test_what_follows_a_closed_call_never_opens_it_again_but_a_check(history: list) -> None:
+    entries = [
+        Entry(seq, "", "", "", "", kind, version=1, extra={"retrain": call})
+        for seq, (kind, call) in enumerate(history, 1)
+    ]
+    said = [entry for entry in entries if entry.kind != "stage"]
+    last = said[-1] if said else None
+    calling = last is not None and last.kind == "flag" and last.extra["retrain"]
+    assert open_flag(entries, SERVING) is (last if calling else None)
