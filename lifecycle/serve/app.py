@@ -238,7 +238,7 @@ class App:
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._max_body:
+        if length.isdigit() and (len(length) > 18 or int(length) > self._max_body):
             raise self._too_large()
         message = await self._received(receive, time.monotonic() + self._body_seconds)
         body: bytes = message.get("body", b"")

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FOLDER = ".models"
+_LONGEST = 120  # characters of a quoted name that are kept as they are
 _KEPT = 24 * 3600.0  # seconds that a copy is kept which nothing refers to
 # by MLflow's type; texts and all else are empty texts
 PLAIN = {
@@ -49,7 +51,8 @@ _FIELDS = ("name", "version", "run_id", "source", "digest", "stage", "created")
 def key(version: ModelVersion) -> str:
     """The name of a version's copy."""
     mark = version.digest.removeprefix(files.PREFIX) or version.source or version.created
-    return f"{quote(version.name, safe='')}-{version.version}-{quote(mark, safe='')[:64]}"
+    name = _short(quote(version.name, safe=""))
+    return f"{name}-{version.version}-{quote(mark, safe='')[:64]}"
 
 
 def copy(client: "MlflowClient", version: ModelVersion, config: Config) -> Path:
@@ -96,15 +99,17 @@ def open_copy(folder: Path, config: Config) -> LoadedModel:
 
     Raises:
         ModelRefused: the copy is not what was registered, or must not be loaded.
-        ModelNotFound: there is no such copy.
+        ModelNotFound: there is no such copy, or what describes it is damaged.
     """
     try:
         known = json.loads((folder / "version.json").read_text(encoding="utf-8"))
         text = (folder / "spec.json").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ModelNotFound("there is no local copy", where=folder) from error
-    digest = known.pop("copied_digest")
-    version = ModelVersion(**known)
+        digest = known.pop("copied_digest")
+        version = ModelVersion(**known)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelNotFound(
+            "there is no whole local copy", where=folder, fix="delete the folder and start again"
+        ) from error
     onnx = folder / "model.onnx"
     usable = onnx.is_file() and config.models.compile and artifacts.has_onnxruntime()
     loaded = load(
@@ -119,13 +124,31 @@ def open_copy(folder: Path, config: Config) -> LoadedModel:
 
 
 def remember(ref: ModelRef, folder: Path) -> None:
-    """Note that a reference means this copy, and drop old copies that nothing means."""
-    pointer = folder.parent / f"{quote(str(ref), safe='@')}.json"
+    """Note that a reference means this copy, and drop old copies that nothing means.
+
+    Raises:
+        LogError: the note cannot be written; the last one stands.
+    """
+    pointer = _pointer(folder.parent, ref)
     draft = pointer.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps({"copy": folder.name}), encoding="utf-8")
-    draft.replace(pointer)
-    meant = {_meant(path) for path in folder.parent.glob("*.json")}
-    for other in folder.parent.iterdir():
+    try:
+        draft.write_text(json.dumps({"copy": folder.name}), encoding="utf-8")
+        draft.replace(pointer)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise LogError(
+            f"which local copy {ref} means cannot be noted: {error}",
+            where=pointer,
+            fix="make the log's folder writable, or name another with [log] dir",
+        ) from error
+    with contextlib.suppress(OSError):  # another worker tidies up as well
+        _tidy(folder.parent)
+
+
+def _tidy(parent: Path) -> None:
+    meant = {_meant(path) for path in parent.glob("*.json")}
+    for other in parent.iterdir():
         unused = other.is_dir() and other.name not in meant
         if unused and time.time() - other.stat().st_mtime > _KEPT:
             shutil.rmtree(other, ignore_errors=True)
@@ -134,14 +157,25 @@ def remember(ref: ModelRef, folder: Path) -> None:
 def last(ref: ModelRef, config: Config) -> Path | None:
     """The copy that a reference last meant; None when there is none."""
     folder = Path(config.log.dir) / FOLDER
-    name = _meant(folder / f"{quote(str(ref), safe='@')}.json")
+    name = _meant(_pointer(folder, ref))
     return folder / name if name and (folder / name).is_dir() else None
+
+
+def _pointer(folder: Path, ref: ModelRef) -> Path:
+    return folder / f"{_short(quote(str(ref), safe='@'))}.json"
+
+
+def _short(name: str) -> str:
+    """A name that a folder can have; a letter may take nine characters when it is quoted."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _meant(pointer: Path) -> str:
     try:
         return str(json.loads(pointer.read_text(encoding="utf-8"))["copy"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 

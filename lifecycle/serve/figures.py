@@ -22,7 +22,7 @@ Labels = Mapping[str, object]
 
 
 class Figures:
-    """Counts since the process started; written by the event loop, read by /metrics."""
+    """Counts since the process started; the event loop's, but swaps are another thread's."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int, int], int] = {}  # model, version, status
@@ -97,14 +97,15 @@ class Figures:
         name = family("labels_total", "counter", "Late labels accepted.")
         lines.extend(_line(name, {"model": key}, count) for key, count in self.labels.items())
         name = family("swaps_total", "counter", "Versions that took another's place.")
-        lines.extend(_line(name, {"model": key}, count) for key, count in self.swaps.items())
+        lines.extend(_line(name, {"model": key}, count) for key, count in list(self.swaps.items()))
         name = family("swap_failures_total", "counter", "Versions that could not be loaded.")
         lines.extend(
-            _line(name, {"model": key}, count) for key, count in self.swap_failures.items()
+            _line(name, {"model": key}, count) for key, count in list(self.swap_failures.items())
         )
         name = family("refused_version_info", "gauge", "Why a model's newest version waits.")
         lines.extend(
-            _line(name, {"model": key, "reason": reason}, 1) for key, reason in self.reasons.items()
+            _line(name, {"model": key, "reason": reason}, 1)
+            for key, reason in list(self.reasons.items())
         )
         name = family("registry_failures_total", "counter", "Times the registry did not answer.")
         lines.append(_line(name, {}, self.polls_failed))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lifecycle.config import Config
-from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable
+from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable, ServeError
 from lifecycle.records import ModelRef
 from lifecycle.rollout.plan import CHAMPION
 from lifecycle.serve import copies
@@ -31,6 +31,19 @@ RETRY_SECONDS = 60.0  # before a version that could not be loaded is tried again
 _LOG = logging.getLogger("lifecycle.serve")
 
 
+def _distinct(names: Sequence[str]) -> tuple[ModelRef, ...]:
+    """The references; one model has one place in the table, so two of it are refused."""
+    found: dict[str, ModelRef] = {}
+    for ref in map(ModelRef.parse, names):
+        if ref.name in found:
+            raise ServeError(
+                f"model {ref.name!r} is named twice, as {found[ref.name]} and {ref}",
+                fix="name each model once; for a second version start another server",
+            )
+        found[ref.name] = ref
+    return tuple(found.values())
+
+
 class Watch:
     """Keeps an engine's table as the registry has it.
 
@@ -41,12 +54,13 @@ class Watch:
 
     Raises:
         ModelNotFound: a name is no model reference.
+        ServeError: two names are of one model.
     """
 
     def __init__(self, config: Config, engine: Engine, names: Sequence[str]) -> None:
         self.config = config
         self.engine = engine
-        self.refs = tuple(ModelRef.parse(name) for name in names)
+        self.refs = _distinct(names)
         self._client: MlflowClient | None = None
         self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
         self._down = False

@@ -6,7 +6,8 @@
 
 Several workers share one listening socket; each is a process with its own engine, journal of the
 prediction log and figures. On SIGTERM or SIGINT a worker fails its health checks, answers what is
-in flight, seals its part of the log and ends; a worker that dies by itself is replaced.
+in flight, seals its part of the log and ends; while models still load it ends at once. A worker
+that dies by itself is replaced.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from types import FrameType
@@ -64,7 +65,7 @@ def serve(
 
     Raises:
         MissingExtra: uvicorn or httptools is not installed.
-        ServeError: the address cannot be bound, or nothing is named.
+        ServeError: the address cannot be bound, nothing is named, or one model twice.
         ModelNotFound: a model, version or champion does not exist.
         ModelRefused: a model's files must not be loaded.
         RegistryUnavailable: no answer, and no local copy of the model.
@@ -84,9 +85,31 @@ def serve(
     with contextlib.closing(listener):
         warn_if_open(host)
         if count > 1:
-            _Workers(config, names, listener, count).run()
+            with _ends_when_told():
+                _Workers(config, names, listener, count).run()
         else:
             _work(config, names, listener, ready=None)
+
+
+class _Told(BaseException):
+    """The signal to stop came before the server takes signals itself; no `except` may keep it."""
+
+
+@contextlib.contextmanager
+def _ends_when_told() -> Iterator[None]:
+    """Leave what is loading, by SIGTERM or SIGINT, as an error would: nothing half is left."""
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        raise _Told
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except _Told:
+        _say("told to stop before the models were loaded")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -100,7 +123,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:  # hosts that are no names
         listener.close()
         taken = getattr(error, "errno", None) == 98  # EADDRINUSE
         reason = f"port {port} is in use" if taken else f"cannot bind: {error}"
@@ -210,19 +233,19 @@ def _work(
     """One worker: load, answer, drain, seal."""
     if not logging.getLogger().handlers and not _LOG.handlers:
         logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
-    app, _, writer = build(config, names)
-    server = _server(app)
+    with _ends_when_told():
+        app, _, writer = build(config, names)
 
-    def announce() -> None:
-        if ready is None:
-            _say(described(app.engine.table, address_of(listener)))
-        else:
-            ready.set()
+        def announce() -> None:
+            if ready is None:
+                _say(described(app.engine.table, address_of(listener)))
+            else:
+                ready.set()
 
-    try:
-        _run(server, app, listener, announce)
-    finally:
-        writer.close()
+        try:
+            _run(_server(app), app, listener, announce)
+        finally:
+            writer.close()
 
 
 def _server(app: App) -> "uvicorn.Server":

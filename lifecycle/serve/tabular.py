@@ -176,8 +176,17 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
         try:
             moments = pd.to_datetime(frame[spec.time], utc=True, format="ISO8601")
         except (ValueError, TypeError) as error:
-            raise DataError(f"column {spec.time!r} is no time: {str(error)[:200]}") from None
+            said = str(error).partition("\n")[0][:200]  # the rest is of pandas' options
+            raise DataError(
+                f"column {spec.time!r} is no time: {said}", fix="write it as 2026-01-31T12:00:00"
+            ) from None
         time = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
     if spec.key in decoder.extras and spec.key in frame:
-        key = [None if pd.isna(cell) else key_text(cell) for cell in frame[spec.key]]
+        cells = frame[spec.key].tolist()
+        for row, cell in enumerate(cells):
+            if not pd.api.types.is_scalar(cell):
+                raise DataError(
+                    f"column {spec.key!r} of row {row} is no key", fix="send text or a number"
+                )
+        key = [None if pd.isna(cell) else key_text(cell) for cell in cells]
     return Rows(typed(frame, spec), len(frame), time, key)

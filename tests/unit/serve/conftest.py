@@ -1,13 +1,16 @@
-"""An engine of a small model, and an ASGI application asked without a server."""
+"""An engine of a small model, an ASGI application asked without a server, a real registry."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from lifecycle.config import Config
 from lifecycle.models.predicting import Columns, LoadedModel, Output, labels
 from lifecycle.records import Column, ModelSpec, ModelVersion
 from lifecycle.serve.app import App
@@ -104,3 +107,47 @@ def ask() -> Callable[..., tuple[int, dict[str, str], bytes]]:
         return asyncio.run(_ask(app, method, path, body, headers=headers or {}, wait=wait))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def registered(template_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of plain MLflow models that answer a multiple of x; champions are the first.
+
+    churn/1 once, churn/2 twice, churn/3 thrice but its weights are gone; late/1 five times.
+    """
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression
+
+    from lifecycle.stores.tracking import connect, experiment_id, quiet
+
+    folder = tmp_path_factory.mktemp("registered")
+    shutil.copy(template_database, folder / "mlflow.db")
+    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+    with pytest.MonkeyPatch.context() as patch, quiet():
+        patch.chdir(folder)
+        client = connect(Config().with_values(tracking__uri=f"sqlite:///{folder}/mlflow.db"))
+        for name, factor in (("churn", 1.0), ("churn", 2.0), ("churn", 3.0), ("late", 5.0)):
+            model = LinearRegression().fit(frame, factor * frame["x"])
+            with mlflow.start_run(experiment_id=experiment_id(client, "elsewhere")):
+                logged = mlflow.sklearn.log_model(
+                    model,
+                    name="model",
+                    signature=infer_signature(frame, model.predict(frame)),
+                    input_example=frame.head(1),
+                    pip_requirements=["scikit-learn"],
+                )
+            version = mlflow.register_model(logged.model_uri, name).version
+            if factor == 3.0:
+                place = client.get_logged_model(logged.model_id).artifact_location
+                Path(place.removeprefix("file://"), "model.skops").unlink()
+            if str(version) == "1":
+                client.set_registered_model_alias(name, "champion", "1")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def served(registered: Path, config: Config, tmp_path: Path) -> Config:
+    """A configuration of that registry, which a test may change, with a log of its own."""
+    shutil.copy(registered, tmp_path / "mlflow.db")
+    return config.with_values(tracking__uri=f"sqlite:///{tmp_path}/mlflow.db")
