@@ -129,11 +129,12 @@ class App:
         headers = dict(scope["headers"])
         body = await self._body(headers, receive)
         begun = time.perf_counter_ns()
-        kind = mlflow.media_type(_text(headers, b"content-type"))
+        content_type = _text(headers, b"content-type") or ""
+        kind = mlflow.media_type(content_type)
         if not kind:
             raise _Refused(
                 415,
-                f"the content type {_text(headers, b'content-type')!r} is not read; send "
+                f"the content type {content_type[:100]!r} is not read; send "
                 f"{mlflow.JSON}, {mlflow.CSV} or {mlflow.PARQUET}, in UTF-8",
             )
         engine, choice = self.engine, None
@@ -189,7 +190,11 @@ class App:
             loop = asyncio.get_running_loop()
             accepted = await loop.run_in_executor(self._chores, self._add_labels, name, labels)
         except LifecycleError as error:
-            raise _Refused(mlflow.status(error), str(error)) from error
+            code = mlflow.status(error)
+            if code == 503:
+                _LOG.error("%s", error)
+                raise _Refused(code, "the labels cannot be stored now; send them again") from error
+            raise _Refused(code, str(error)) from error
         figures = self.engine.figures
         figures.labels[name] = figures.labels.get(name, 0) + accepted
         await self._reply(send, 200, msgspec.json.encode({"accepted": accepted}))

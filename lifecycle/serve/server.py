@@ -185,10 +185,13 @@ def labeller(engine: Engine, config: Config) -> AddLabels:
     def add(model: str, rows: list[dict[str, Any]]) -> int:
         group = engine.table.find(model)
         spec = group.slots[group.plan.arms[0].version].loaded.spec
+        given = [row[name] for row in rows for name in {"label", spec.target} & row.keys()]
+        if len({isinstance(label, str) for label in given}) > 1:  # polars would make all texts
+            raise LabelError("some labels are text and some are not", fix="send those of the model")
         try:
             frame = pl.DataFrame(rows, infer_schema_length=None)
             like = pl.Series(list(spec.classes)).dtype if spec.classes else None
-        except (TypeError, pl.exceptions.PolarsError) as error:
+        except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
             raise LabelError(f"the labels are of mixed types: {error}", where=model) from error
         return store.add(
             model,

@@ -75,7 +75,9 @@ def secret(directory: str | Path) -> bytes:
             where="LIFECYCLE_SECRET",
             fix="set a longer one, for example the output of: openssl rand -hex 32",
         )
-    return blake2b(given.encode(), digest_size=32, person=b"lifecycle.id").digest()
+    # a variable of the environment may hold any bytes
+    raw = given.encode("utf-8", "surrogateescape")
+    return blake2b(raw, digest_size=32, person=b"lifecycle.id").digest()
 
 
 def _from_file(path: Path) -> str:

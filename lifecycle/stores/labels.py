@@ -101,7 +101,6 @@ class LabelStore:
         if unmatched == len(frame):
             raise LabelError(
                 f"none of the {unmatched:,} labels met a prediction of {model!r}",
-                where=self.directory,
                 fix="check that keys and times are written as in the prediction log",
             )
         with self._locked(model):
@@ -198,15 +197,16 @@ class LabelStore:
                 )
             return wanted.join(log, on="key").select("row", "prediction_id")
         wanted = wanted.with_columns(time=_utc(frame[time], time))
-        first, last = wanted["time"].min(), wanted["time"].max()
-        assert isinstance(first, datetime)
-        assert isinstance(last, datetime)
-        log = PredictionLog(self.directory).read(
-            model,
-            since=first - tolerance,
-            until=last + tolerance + timedelta(microseconds=1),
-            columns=columns,
-        )
+        try:
+            first, last = wanted["time"].min(), wanted["time"].max()
+            assert isinstance(first, datetime)
+            assert isinstance(last, datetime)
+            since, until = first - tolerance, last + tolerance + timedelta(microseconds=1)
+        except (OverflowError, ValueError) as error:
+            raise LabelError(
+                "a time is outside the years 1 to 9999", where=time, fix="write ISO 8601, in UTC"
+            ) from error
+        log = PredictionLog(self.directory).read(model, since=since, until=until, columns=columns)
         moments = log.select("key", "time").unique().with_columns(at="time").sort("time")
         wanted = wanted.drop_nulls("key").sort("time")
         moments = moments.drop_nulls("key")
@@ -258,7 +258,8 @@ def as_keys(keys: pl.Series) -> pl.Series:
     >>> as_keys(pl.Series([7.0, None])).to_list()
     ['7', None]
     """
-    if keys.dtype.is_float() and (keys.drop_nulls() == keys.drop_nulls().floor()).all():
+    known = keys.drop_nulls()
+    if keys.dtype.is_float() and ((known == known.floor()) & (known.abs() < 2**63)).all():
         keys = keys.cast(pl.Int64)  # whole numbers that a null made floats
     return keys.cast(pl.String)
 
@@ -274,7 +275,9 @@ def _utc(times: pl.Series, name: str) -> pl.Series:
         times = times.cast(TIME)
     except pl.exceptions.PolarsError as error:
         raise LabelError(
-            f"the times cannot be read: {error}", where=name, fix="write ISO 8601, in UTC"
+            f"the times cannot be read: {str(error).partition(chr(10))[0]}",
+            where=name,
+            fix="write ISO 8601, in UTC",
         ) from error
     if times.null_count():
         row = times.is_null().arg_max()
@@ -286,7 +289,9 @@ def _typed(labels: pl.Series, stored: pl.DataType, like: pl.DataType | None) -> 
     """The labels in the type that is stored, or that the model answers, if no value changes."""
     wanted = stored if stored != pl.Null else (like or pl.Null())
     if labels.dtype.is_integer():
-        labels = labels.cast(pl.Int64)
+        labels = labels.cast(pl.Int64, strict=False)
+        if labels.null_count():
+            raise LabelError("a label is past 64 bits", where=labels.name, fix="leave it out")
     elif labels.dtype.is_float():
         labels = labels.cast(pl.Float64)
         if not labels.is_finite().all():

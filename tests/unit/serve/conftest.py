@@ -54,6 +54,12 @@ def make_slot() -> Callable[..., Slot]:
     return slot_of
 
 
+@pytest.fixture(scope="module")
+def one_slot() -> Slot:
+    """Version 7 of churn, for tests that ask many times."""
+    return slot_of()
+
+
 @pytest.fixture
 def engine(tmp_path: Path):
     """Version 7 of churn, with a prediction log in `tmp_path`."""
