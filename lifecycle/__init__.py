@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _RECORDS = (
-    "Candidate", "Decision", "Diagnosis", "DriftReport", "Entry", "Evaluation", "Feedback", "GateReport",
-    "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion", "MonitorReport",
+    "Candidate", "Decision", "Diagnosis", "DriftReport", "Entry", "Evaluation", "Feedback",
+    "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion", "MonitorReport",
     "Outcome", "Performance", "Retraining", "Scored", "Status", "Training",
 )  # fmt: skip
 _ERRORS = (

@@ -7,7 +7,7 @@ import lifecycle as lc
 NAMES = {
     "Candidate", "Config", "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch",
     "DriftReport", "Entry", "Evaluation", "Feedback", "GateRefused", "GateReport", "GateResult",
-    "History",     "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
+    "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
     "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion", "MonitorReport",
     "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
     "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",

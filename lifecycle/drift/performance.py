@@ -95,10 +95,9 @@ def performance(
     p_value = worse(live, expected)
     harmed = p_value <= alpha
     chance = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
-    said = (
-        f"{'worse' if harmed else 'not shown to be worse'}: {live} "
-        f"on {len(truth):,} labelled rows, expected {str(expected).removeprefix(expected.name + ' ')} ({chance})"
-    )
+    verdict = "worse" if harmed else "not shown to be worse"
+    before = str(expected).removeprefix(expected.name + " ")
+    said = f"{verdict}: {live} on {len(truth):,} labelled rows, expected {before} ({chance})"
     return replace(seen, outcome=Outcome.FAIL if harmed else Outcome.PASS, reason=said)
 
 
