@@ -37,6 +37,8 @@ def plain(value: Any) -> Any:
         return None
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return plain(value.item())  # a NumPy scalar: False must not become the text "False"
     return str(value)
 
 
