@@ -107,9 +107,9 @@ def common_levels(values: pl.Series) -> tuple[tuple[str, ...], bool, int]:
     Returns:
         The levels (at most 200), whether that is all of them, and how many there are.
     """
-    counted = values.drop_nulls().value_counts(name="rows")
-    ranked = counted.sort(["rows", values.name], descending=[True, False])
-    names = ranked[values.name].head(MAX_LEVELS).to_list()
+    counted = values.drop_nulls().alias("level").value_counts(name="rows")
+    ranked = counted.sort(["rows", "level"], descending=[True, False])
+    names = ranked["level"].head(MAX_LEVELS).to_list()
     return tuple(names), ranked.height <= MAX_LEVELS, ranked.height
 
 

@@ -41,6 +41,7 @@ SCHEMA = 1
 ID_SHARE = 0.5  # more different values than this share of rows: ids …
 MIN_IDS = 50  # … if there are at least so many
 LEVELLED = ("categorical", "boolean")
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 UNREADABLE = "make the profile again from the training data, or train again"
 
 
@@ -129,7 +130,16 @@ class ColumnProfile:
         """Read what `to_dict` wrote."""
         blocks = Blocks.from_dict(tree["blocks"]) if tree["blocks"] else None
         lists = {key: tuple(tree[key]) for key in ("counts", "edges", "levels", "bands")}
-        return cls(**{**tree, **lists, "blocks": blocks})
+        found = cls(**{**tree, **lists, "blocks": blocks})
+        sizes = {"numeric": len(found.edges) + 2}
+        sizes |= dict.fromkeys(LEVELLED, len(found.levels) + 2)
+        wanted = sizes.get(found.kind, 2)
+        if len(found.counts) != wanted or len(found.bands) != wanted - 1:
+            sizes_found = f"{len(found.counts)} counts and {len(found.bands)} bands"
+            raise ValueError(f"{found.name} has {sizes_found}, not {wanted} and {wanted - 1}")
+        if sum(found.counts) != found.rows or min(found.counts) < 0:
+            raise ValueError(f"the counts of {found.name} are not those of {found.rows} rows")
+        return found
 
 
 @dataclass(frozen=True)
@@ -207,7 +217,7 @@ class Profile:
         try:
             tree = json.loads(text)
             schema = tree["schema"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (*DAMAGE, RecursionError) as error:
             raise DataError(f"the profile is damaged: {error}", fix=UNREADABLE) from error
         if schema != SCHEMA:
             raise DataError(f"the profile has schema {schema}, known is {SCHEMA}", fix=UNREADABLE)
@@ -221,7 +231,7 @@ class Profile:
                 window=tuple(tree["window"]) if tree["window"] else None,
                 not_monitored=tree["not_monitored"],
             )
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except DAMAGE as error:
             raise DataError(f"the profile is damaged: {error!r}", fix=UNREADABLE) from error
 
 

@@ -60,7 +60,7 @@ def exact(reference: pl.Series, current: pl.Series) -> tuple[float, str] | None:
     else:
         tables = []
         for item in (reference, current):
-            rows = texts(item).drop_nulls().value_counts(name="rows").rows()
+            rows = texts(item).drop_nulls().alias("level").value_counts(name="rows").rows()
             tables.append({str(row[0]): row[1] for row in rows})
     if not all(tables):
         return None
@@ -85,7 +85,9 @@ def from_profiles(reference: ColumnProfile, current: ColumnProfile) -> tuple[flo
     mean = reference.total / rows
     deviation = max(0.001, max(0.0, reference.squares / rows - mean**2) ** 0.5)
     edges = np.array(reference.edges)
-    ends = (min(edges[0], current.low or edges[0]), max(edges[-1], current.high or edges[-1]))
+    low = edges[0] if current.low is None else current.low
+    high = edges[-1] if current.high is None else current.high
+    ends = (min(edges[0], low), max(edges[-1], high))
     widths = np.diff(np.concatenate(([ends[0]], edges, [ends[1]])))
     gap = np.cumsum(one / rows - two / two.sum())
     start = np.concatenate(([0.0], gap[:-1]))

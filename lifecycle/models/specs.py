@@ -44,7 +44,7 @@ def loads(text: str, *, where: str = "") -> ModelSpec:
                 "lineage": Lineage(**tree["lineage"]),
             }
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RegistryError(
             f"the model's specification cannot be read: {error}",
             where=where,
@@ -65,9 +65,17 @@ def from_signature(signature: Mapping[str, Any] | None) -> ModelSpec:
     Returns:
         A specification with the columns and nothing else: task "regression" (answers are passed
         on as they come), no target, no classes. Without named columns the features are empty.
+
+    Raises:
+        RegistryError: the signature is damaged.
     """
-    inputs = json.loads((signature or {}).get("inputs") or "[]")
-    named = [item for item in inputs if item.get("name") and isinstance(item.get("type"), str)]
+    try:
+        inputs = json.loads((signature or {}).get("inputs") or "[]")
+        named = [item for item in inputs if item.get("name") and isinstance(item.get("type"), str)]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RegistryError(
+            f"the signature in MLmodel cannot be read: {error}", fix="log the model again"
+        ) from error
     columns = tuple(
         Column(item["name"], item["type"], bool(item.get("required", True))) for item in named
     )
