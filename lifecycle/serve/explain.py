@@ -55,7 +55,10 @@ def explain(message: str, spec: ModelSpec, names: Sequence[str]) -> DataError:
         spec: the model.
         names: the columns in the order of the rows.
     """
-    what, _, path = message.partition(" - at `$")
+    # the last place: an unknown field may be named like one
+    what, mark, path = message.rpartition(" - at `$")
+    what = what if mark else message
+    path = path if mark else ""
     path = path.removesuffix("`")
     row, column = _place(path, names)
     found = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)

@@ -185,7 +185,9 @@ def labeller(engine: Engine, config: Config) -> AddLabels:
     def add(model: str, rows: list[dict[str, Any]]) -> int:
         group = engine.table.find(model)
         spec = group.slots[group.plan.arms[0].version].loaded.spec
-        given = [row[name] for row in rows for name in {"label", spec.target} & row.keys()]
+        given = [
+            row[name] for row in rows for name in {"label", spec.target or "label"} & row.keys()
+        ]
         if len({isinstance(label, str) for label in given}) > 1:  # polars would make all texts
             raise LabelError("some labels are text and some are not", fix="send those of the model")
         try:
