@@ -1,17 +1,21 @@
+import json
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifecycle.errors import LogError, ModelNotFound, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.records import Arm, Plan
 from lifecycle.serve.engine import Engine, Pace, jsonable
+from lifecycle.serve.protocols.mlflow import success
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores import ids
-from lifecycle.stores.predictions import PredictionLog
+from lifecycle.stores.predictions import PredictionLog, PredictionWriter
 
 BODY = b'{"dataframe_records": [{"age": 30, "plan": "pro"}, {"age": 50, "plan": "basic"}]}'
 
@@ -163,3 +167,106 @@ def test_a_request_of_a_model_without_key_takes_the_routing_key(make_slot, engin
     engine.table = SlotTable().with_only(make_slot(spec=spec))
     engine.answer("churn", rows_of(engine), key="r1")
     assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["r1", "r1"]
+
+
+def test_a_row_is_logged_under_its_own_key_and_signed_for_it(engine, tmp_path):
+    body = b'{"dataframe_records": [{"age": 1, "plan": "a", "id": "own"}]}'
+    answer = engine.answer("churn", rows_of(engine, body), key="routing")
+    assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["own"]
+    signed = ids.check(engine.secret, answer.id, model="churn")
+    assert signed.key_hash == ids.key_hash(engine.secret, "own")
+    routed = engine.answer("churn", rows_of(engine), key="routing")
+    signed = ids.check(engine.secret, f"{routed.id}.0", model="churn")
+    assert signed.key_hash == ids.key_hash(engine.secret, "routing")
+
+
+def test_a_plans_step_stands_in_the_id_and_in_the_log(make_slot, engine, tmp_path):
+    arms = (Arm("champion", 7, 0.0), Arm("challenger", 8, 1.0))
+    plan = Plan("churn", arms, salt="r1", step=3)
+    engine.table = SlotTable().with_group(plan, {7: make_slot(7), 8: make_slot(8)})
+    answer = engine.answer("churn", rows_of(engine), key="k")
+    assert (answer.version, answer.arm) == (8, "challenger")
+    signed = ids.check(engine.secret, f"{answer.id}.1", model="churn")
+    assert (signed.version, signed.arm, signed.step) == (8, "challenger", 3)
+    log = PredictionLog(tmp_path).read("churn")
+    assert set(zip(log["version"], log["arm"], log["step"], strict=True)) == {(8, "challenger", 3)}
+    asked = engine.answer("churn", rows_of(engine), key="k", version=7)
+    assert (asked.version, asked.arm) == (7, "champion")  # asked for, though it has no share
+
+
+def test_what_plain_mlflow_answers_is_answered_and_the_label_is_logged(make_slot, engine, tmp_path):
+    both = np.array([[0.8, 0.2], [0.3, 0.7]])
+
+    def answer(_columns):
+        return Output(np.array(["no", "yes"], dtype=object), both, raw=both)
+
+    engine.table = SlotTable().with_only(make_slot(answer=answer))
+    assert engine.answer("churn", rows_of(engine)).predictions == both.tolist()
+    log = PredictionLog(tmp_path).read("churn")
+    assert log["prediction"].to_list() == ["no", "yes"]
+    assert log["score"].to_list() == [0.2, 0.7]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_as_many_answers_as_rows_or_none(make_slot, tmp_path, count):
+    one = make_slot(answer=lambda _columns: Output(np.zeros(count)))
+    with PredictionWriter(tmp_path, background=False) as writer:
+        engine = Engine(SlotTable().with_only(one), secret=b"s" * 32, writer=writer)
+        with pytest.raises(PredictionFailed) as caught:
+            engine.answer("churn", rows_of(engine))
+        log = PredictionLog(tmp_path).read("churn")
+    assert log["error"].to_list() == [f"ValueError: {count} answers for 2 rows"] * 2
+    assert caught.value.error_id in log["prediction_id"][0]
+    assert caught.value.where == "churn/7"
+
+
+def test_requests_that_fail_do_not_slow_down_the_pace(make_slot):
+    def fail(_columns):
+        raise ValueError
+
+    engine = Engine(SlotTable().with_only(make_slot(answer=fail)), secret=b"s" * 32)
+    choice = engine.choose("churn")
+    assert isinstance(engine.predict(choice, rows_of(engine)), ValueError)
+    assert engine.expected(choice, 1) == 0.0
+
+
+def test_another_version_is_measured_by_itself(make_slot):
+    engine = Engine(SlotTable().with_only(make_slot(7)), secret=b"s" * 32)
+    old = engine.choose("churn")
+    engine.predict(old, rows_of(engine))
+    assert engine.expected(old, 1) > 0.0
+    engine.table = SlotTable().with_only(make_slot(8))
+    assert engine.expected(engine.choose("churn"), 1) == 0.0
+
+
+@given(calls=st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10**10)), max_size=8))
+@settings(max_examples=100, deadline=None)
+def test_more_rows_are_never_expected_to_be_faster(calls):
+    pace = Pace()
+    for rows, nanoseconds in calls:
+        pace.measured(rows, nanoseconds)
+    expected = [pace.expected(rows) for rows in (1, 8, 9, 100, 10_000)]
+    assert expected == sorted(expected)
+    if calls:
+        assert min(pace.call, pace.row) >= 0.0
+        assert expected[-1] > 0.0
+
+
+cells = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=5)
+nests = st.recursive(
+    cells | cells.map(lambda cell: np.array([cell], dtype=object)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.integers() | st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(answer=nests)
+@settings(max_examples=150, deadline=None)
+def test_any_answer_can_be_sent_and_read_again(answer):
+    body = success(jsonable(answer))
+    found = json.loads(body, parse_constant=pytest.fail)
+    assert found.keys() == {"predictions"}

@@ -1,4 +1,10 @@
 import re
+import sys
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifecycle.serve.figures import BOUNDS_MS, Figures
 
@@ -11,7 +17,7 @@ def check(text):
     """The rules of the exposition format 0.0.4; gives the samples by name and labels."""
     assert text.endswith("\n")
     types, found = {}, {}
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n"):
         if line.startswith("# HELP "):
             assert line.split(" ", 3)[2] not in types
         elif line.startswith("# TYPE "):
@@ -71,3 +77,89 @@ def test_a_swap_clears_the_reason():
 
 def test_bounds_rise():
     assert list(BOUNDS_MS) == sorted(set(BOUNDS_MS))
+
+
+def value(text, name):
+    return check(text)[name]
+
+
+@pytest.mark.parametrize("bound", BOUNDS_MS)
+def test_a_bound_holds_what_takes_just_as_long(bound):
+    name = f'lifecycle_latency_seconds_bucket{{model="m",version="1",le="{bound / 1000:g}"}}'
+    for nanoseconds, inside in ((int(bound * 1e6), 1), (int(bound * 1e6) + 1, 0)):
+        figures = Figures()
+        figures.answered("m", 1, 200, rows=1, nanoseconds=nanoseconds)
+        assert value(figures.text(), name) == inside
+
+
+@given(times=st.lists(st.integers(0, 10**11), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_a_histogram_adds_up(times):
+    figures = Figures()
+    for nanoseconds in times:
+        figures.answered("m", 1, 200, rows=2, nanoseconds=nanoseconds)
+    found = check(figures.text())
+    buckets = [count for key, count in found.items() if "_bucket" in key]
+    assert buckets == sorted(buckets)
+    assert (
+        buckets[-1] == len(times) == found['lifecycle_latency_seconds_count{model="m",version="1"}']
+    )
+    assert found['lifecycle_latency_seconds_sum{model="m",version="1"}'] == pytest.approx(
+        sum(times) / 1e9
+    )
+    assert found['lifecycle_rows_total{model="m",version="1"}'] == 2 * len(times)
+
+
+@given(name=st.text(max_size=20), reason=st.text(max_size=40))
+@settings(max_examples=80, deadline=None)
+def test_no_name_and_no_reason_breaks_the_text(name, reason):
+    figures = Figures()
+    figures.not_swapped(name, reason)
+    found = check(figures.text())
+    (sample,) = [key for key in found if "refused_version_info" in key]
+    inner = sample.partition("{")[2].removesuffix("}")
+    read = re.findall(r'([a-z]+)="((?:[^"\\\n]|\\.)*)"', inner)
+    plain = {"n": "\n", '"': '"', "\\": "\\"}
+    texts = {key: re.sub(r"\\(.)", lambda found: plain[found[1]], text) for key, text in read}
+    assert texts == {"model": name, "reason": reason}
+
+
+def test_versions_and_statuses_are_counted_apart():
+    figures = Figures()
+    for version, status in ((7, 200), (7, 500), (8, 200), (7, 200)):
+        figures.answered("m", version, status, rows=1)
+    assert figures.requests == {("m", 7, 200): 2, ("m", 7, 500): 1, ("m", 8, 200): 1}
+    assert figures.rows == {("m", 7): 3, ("m", 8): 1}
+
+
+def test_a_request_without_rows_has_no_latency():
+    figures = Figures()
+    figures.answered("m", 7, 400)
+    assert "_bucket{" not in figures.text()
+
+
+def test_a_swap_while_the_figures_are_read_breaks_nothing():
+    figures, stop, problems = Figures(), threading.Event(), []
+
+    def swap():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            figures.not_swapped(f"model-{number % 300}", "damaged")
+            figures.swapped(f"model-{number % 300}")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(150):
+            try:
+                figures.text()
+            except RuntimeError as error:  # "dictionary changed size during iteration"
+                problems.append(error)
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert problems == []
