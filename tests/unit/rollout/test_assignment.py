@@ -81,3 +81,60 @@ def test_a_version_can_be_asked_for():
     assert override(plan_of(0.1), 2).name == "arm0"
     with pytest.raises(ModelNotFound, match=r"version 9 is not served \(churn\).*one of: 7"):
         override(only("churn", 7), 9)
+
+
+@pytest.mark.parametrize(
+    ("salt", "key", "expected"),
+    [
+        ("r1", "customer-12", 0.9312951740391672),
+        ("r2", "customer-12", 0.06251555257148911),
+        ("r1", "顧客", 0.6635536916255564),
+        ("", "", 0.24800023490342427),
+    ],
+)
+def test_a_release_moves_nobody(salt, key, expected):
+    assert place(salt, key) == expected
+
+
+@given(shares=shares, draw=st.floats(0, 1, exclude_max=True))
+@settings(max_examples=100, deadline=None)
+def test_without_a_key_arms_lie_one_behind_the_other(shares, draw):
+    plan = plan_of(*shares)
+    edges = [sum(shares[: index + 1]) for index in range(len(shares))]
+    expected = next((f"arm{index}" for index, edge in enumerate(edges) if draw < edge), "champion")
+    assert assign(plan, None, draw=draw).name == expected
+
+
+def test_three_arms_meet_at_their_edges():
+    plan = plan_of(0.25, 0.5)
+    below = 0.25 - 2**-54
+    found = [assign(plan, None, draw=at).name for at in (0.0, below, 0.25, 0.7499, 0.75, 0.9999)]
+    assert found == ["arm0", "arm0", "arm1", "arm1", "champion", "champion"]
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_one_arm_answers_everybody_whatever_the_draw(draw):
+    for key in (None, "", "customer-12", "k" * 100_000):
+        assert assign(only("churn", 7), key, draw=draw).version == 7
+
+
+def test_an_arm_without_a_share_meets_nobody_and_can_be_asked_for():
+    plan = plan_of(0.0, 0.0)
+    assert {assign(plan, f"c{index}").name for index in range(2000)} == {"champion"}
+    assert override(plan, 3).name == "arm1"
+
+
+def test_a_smaller_share_only_gives_people_back_to_the_champion():
+    keys = [f"customer-{index}" for index in range(3000)]
+    before = {key: assign(plan_of(0.3), key).name for key in keys}
+    after = {key: assign(plan_of(0.1), key).name for key in keys}
+    moved = {(before[key], after[key]) for key in keys if before[key] != after[key]}
+    assert moved == {("arm0", "champion")}
+
+
+@pytest.mark.parametrize("version", [0, -1, 10**12])
+def test_a_version_that_does_not_serve_names_those_that_do(version):
+    with pytest.raises(ModelNotFound) as caught:
+        override(plan_of(0.1, 0.2), version)
+    assert caught.value.fix == "ask for one of: 1, 2, 3"
+    assert caught.value.where == "churn"

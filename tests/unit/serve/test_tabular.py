@@ -2,7 +2,11 @@ import io
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
 from lifecycle.records import Column, ModelSpec
@@ -163,3 +167,154 @@ def test_whole_keys_that_a_gap_made_floats_stay_whole():
     body = f'{{"dataframe_split": {frame.to_json(orient="split")}}}'
     assert '"data":[[1.0,7.0]' in body
     assert Decoder(spec).json(body.encode()).key == ["7", None]
+
+
+def of(dtype, *, required=True):
+    return Decoder(
+        ModelSpec(1, "regression", (Column("a", "double"), Column("c", dtype, required)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "field", "kept"),
+    [
+        ("long", "9223372036854775807", 2**63 - 1),
+        ("long", "-9223372036854775808", -(2**63)),
+        ("long", "+7.000", 7),
+        ("long", " 7 ", 7),
+        ("integer", "2147483647", 2**31 - 1),
+        ("integer", "-2147483648", -(2**31)),
+        ("double", ".5", 0.5),
+        ("double", "5.", 5.0),
+        ("double", "-1E-3", -0.001),
+        ("double", "1.7976931348623157e308", 1.7976931348623157e308),
+        ("double", "5e-324", 5e-324),
+        ("boolean", "TRUE", True),
+        ("boolean", " False", False),
+        ("string", " pro ", " pro "),
+        ("string", "nan", "nan"),
+        ("string", "NULL", "NULL"),
+        ("string", "\x00", "\x00"),
+        ("string", '"a ""b"",\r\nc"', 'a "b",\r\nc'),
+        ("binary", "eA==", b"x"),
+    ],
+)
+def test_a_field_is_what_it_says(dtype, field, kept):
+    rows = csv_rows(of(dtype), f"a,c\n1,{field}\n".encode())
+    assert rows.columns["c"].tolist() == [kept]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "field"),
+    [
+        ("long", "9223372036854775808"),
+        ("long", "-9223372036854775809"),
+        ("long", "7.5"),
+        ("long", "1e3"),
+        ("long", "--7"),
+        ("long", "9" * 5000),
+        ("integer", "2147483648"),
+        ("integer", "-2147483649"),
+        ("double", "1,5"),
+        ("double", "1.7976931348623159e308"),
+        ("double", "+"),
+        ("double", "."),
+        ("double", "e5"),
+        ("double", "1 000"),
+        ("float", "1e39"),
+        ("boolean", "1"),
+        ("boolean", "yes"),
+        ("boolean", "tRUE"),
+        ("boolean", "nan"),
+        ("binary", "?"),
+        ("datetime", "31.12.2026"),
+    ],
+)
+def test_a_field_that_is_not_of_its_type_names_column_and_row(dtype, field):
+    body = f"a,c\n1,\n2,{field}\n" if "," not in field else f'a,c\n1,\n2,"{field}"\n'
+    wanted = of(dtype, required=False)
+    if dtype in {"long", "integer"}:  # these hold no nulls
+        body = body.replace("1,\n", "1,1\n")
+    with pytest.raises(DataError, match="column 'c' of row 1 is") as caught:
+        csv_rows(wanted, body.encode())
+    assert len(str(caught.value)) < 300
+    assert caught.value.fix
+
+
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.none() | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1, max_size=6
+)
+
+
+@given(table=st.lists(st.tuples(numbers, texts), min_size=1, max_size=5))
+@settings(max_examples=80, deadline=None)
+def test_any_table_comes_through_csv_and_parquet_alike(table):
+    frame = pd.DataFrame(table, columns=["n", "t"]).astype({"n": "float64", "t": object})
+    spec = ModelSpec(
+        1, "regression", (Column("n", "double", required=False), Column("t", "string", False))
+    )
+    bodies = (
+        csv_rows(Decoder(spec), frame.to_csv(index=False).encode()),
+        parquet_rows(Decoder(spec), parquet(frame)),
+    )
+    for rows in bodies:
+        assert rows.count == len(table)
+        assert rows.columns["t"].tolist() == [text for _, text in table]
+        np.testing.assert_array_equal(rows.columns["n"], frame["n"].to_numpy())
+
+
+def arrow(**columns):
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
+
+
+ROLES = Decoder(ModelSpec(1, "regression", (Column("a", "double"),), time="ts", key="id"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"id": [[1, 2]]}, "column 'id' of row 0 is no key"),
+        ({"id": [{"x": 1}]}, "column 'id' of row 0 is no key"),
+        ({"ts": [[1, 2]]}, "column 'ts' is no time"),
+        ({"ts": ["soon"]}, "column 'ts' is no time"),
+        ({"ts": [True]}, "column 'ts' is no time"),
+        ({"ts": ["12026-01-01"]}, "column 'ts' is no time"),
+        ({"ts": pa.array([5], pa.duration("s"))}, "column 'ts' is no time"),
+        ({"ts": pa.array([5], pa.time32("s"))}, "column 'ts' is no time"),
+        ({"a": [[1.0]]}, "column 'a' holds"),
+        ({"a": [float("inf")]}, "the model wants finite numbers"),
+        ({"a": pa.nulls(1)}, "column 'a' is null in row 0"),
+        ({"a": [b"x"]}, "column 'a' holds"),
+        ({"A": [1.0]}, "column 'A' is not known"),
+        ({"a": pa.array([], pa.float64())}, "there are no rows"),
+    ],
+)
+def test_a_hostile_parquet_is_refused_in_one_line(columns, message):
+    with pytest.raises(DataError, match=message) as caught:
+        parquet_rows(ROLES, arrow(**{"a": [1.0]} | columns))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        (["c1", None], ["c1", None]),
+        ([7, None], ["7", None]),
+        ([7.5, 8.0], ["7.5", "8"]),
+        (pa.array(["c1", "c2"]).dictionary_encode(), ["c1", "c2"]),
+        ([None, None], [None, None]),
+    ],
+)
+def test_keys_of_a_parquet_are_the_texts_that_labels_name(keys, kept):
+    assert parquet_rows(ROLES, arrow(a=[1.0, 2.0], id=keys)).key == kept
+
+
+def test_a_parquet_that_was_cut_off_is_refused_at_every_length():
+    body = arrow(a=[1.0, 2.0])
+    for length in range(0, len(body), 37):
+        with pytest.raises(DataError, match="not Parquet"):
+            parquet_rows(ROLES, body[:length])
