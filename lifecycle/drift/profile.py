@@ -109,6 +109,8 @@ class ColumnProfile:
         blocks = None
         if self.blocks is not None and other.blocks is not None:
             blocks = self.blocks.merge(other.blocks)
+        elif not (self.rows and other.rows):  # no rows, no blocks
+            blocks = self.blocks or other.blocks
         return replace(
             self,
             rows=self.rows + other.rows,
@@ -295,10 +297,18 @@ def _column(
         "nested": f"values of type {series.dtype} have neither order nor levels",
         "empty": "every value is null",
     }[kind]
+    note = f"{note}: only missing values are compared"
+    if kind == "empty" and known:  # all null, in the reference's cells, so that parts merge
+        size = len(known.counts)
+        index = np.full(series.len(), size - 1, dtype=np.int64)
+        bare = replace(
+            known, rows=index.size, low=None, high=None, total=0.0, squares=0.0, blocks=None
+        )
+        return _counted(bare, index, size, seconds), note, index
     index = series.is_null().to_numpy().astype(np.int64)
     plain = "text" if kind in LEVELLED else kind
     column = ColumnProfile(series.name, plain, series.len(), (), bands=(0,))
-    return _counted(column, index, 2, seconds), f"{note}: only missing values are compared", index
+    return _counted(column, index, 2, seconds), note, index
 
 
 def _numeric(
