@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -180,3 +181,117 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     with pytest.raises(LogError, match="cannot be made or read"):
         ids.secret(tmp_path / "file" / "log")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+ISSUED = (  # by the first release: customers hold such ids for months
+    "AeHQRv9VOGzxAAAABwAAAAIAAAADAAABmcgswHtK5SfEFV2Y3hKJDGPdCC-YY2hhbGxlbmdlcqMX6VnSZrDCWLVAhA"
+)
+
+
+def test_an_id_of_an_earlier_release_is_still_read():
+    read = ids.check(SECRET, f"{ISSUED}.2", model="churn")
+    assert (read.version, read.arm, read.step, read.row, read.rows) == (7, "challenger", 2, 2, 3)
+    assert read.time == datetime(2025, 10, 9, 8, 53, 20, 123_000, tzinfo=UTC)
+    assert read.key_hash == ids.key_hash(SECRET, "c1")
+    assert (read.id, read.request) == (f"{ISSUED}.2", ISSUED)
+
+
+@pytest.mark.parametrize(
+    "row", ["", "-1", "+1", "01", "1.0", "1 ", " 1", "1.1", "3", "4294967296", "1e0", "\u0661", "x"]
+)
+def test_a_row_has_one_spelling(row):
+    with pytest.raises(LabelError, match="names no row of a request of 3") as caught:
+        ids.check(SECRET, f"{ISSUED}.{row}", model="churn")
+    assert "rows count from 0" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "step", "rows", "time"),
+    [(0, 0, 1, 0), (1, 0, 1, -5), (2**32 - 1, 2**32 - 1, 2**32 - 1, 10**15)],
+)
+def test_the_ends_of_every_field_are_signed(version, step, rows, time):
+    made = token(version=version, step=step, rows=rows, time=time)
+    read = ids.check(SECRET, made if rows == 1 else f"{made}.{rows - 1}", model="churn")
+    assert (read.version, read.step, read.rows) == (version, step, rows)
+    assert read.time.timestamp() == max(0, time) / 1e6
+
+
+def test_an_id_tells_no_stranger_whose_it_is():
+    from base64 import urlsafe_b64decode
+
+    made = token(key="customer-12")
+    raw = urlsafe_b64decode(made + "=" * (-len(made) % 4))
+    assert b"customer" not in raw
+    assert b"churn" not in raw
+    assert ids.key_hash(b"o" * 32, "customer-12") != ids.key_hash(SECRET, "customer-12")
+
+
+def test_no_key_and_an_empty_key_differ():
+    assert ids.key_hash(SECRET, None) == bytes(8)
+    assert ids.key_hash(SECRET, "") != bytes(8)
+
+
+def test_what_is_refused_is_shown_shortened():
+    with pytest.raises(LabelError) as caught:
+        ids.check(SECRET, "A" * 100_000, model="churn")
+    assert len(str(caught.value)) < 300
+    assert caught.value.where.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("made", "why", "fix"),
+    [
+        ({"model": "late"}, "is of another model than 'churn'", "its own model"),
+        ({"rows": 3}, "stands for 3 rows", "<id>.<row>, from 0"),
+    ],
+)
+def test_a_refusal_names_the_next_step(made, why, fix):
+    with pytest.raises(LabelError) as caught:
+        ids.check(SECRET, token(**made), model="churn")
+    assert why in caught.value.what
+    assert fix in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("length", "enough"), [(0, False), (15, False), (16, True), (10_000, True)]
+)
+def test_the_shortest_secret_has_sixteen_characters(tmp_path, monkeypatch, length, enough):
+    monkeypatch.setenv("LIFECYCLE_SECRET", "s" * length)
+    if enough:
+        assert len(ids.secret(tmp_path)) == 32
+    else:
+        with pytest.raises(ConfigError, match=f"has {length} characters") as caught:
+            ids.secret(tmp_path)
+        assert caught.value.where == "LIFECYCLE_SECRET"
+        assert "openssl rand" in caught.value.fix
+    assert list(tmp_path.iterdir()) == []  # the variable needs no file
+
+
+def test_a_secret_of_any_bytes_is_a_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_SECRET", os.fsdecode(b"\xff\xfe" * 16))
+    first = ids.secret(tmp_path)
+    monkeypatch.setenv("LIFECYCLE_SECRET", os.fsdecode(b"\xff\xfd" * 16))
+    assert ids.secret(tmp_path) != first
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o601, 0o666])
+def test_each_right_of_others_is_too_much(tmp_path, monkeypatch, mode):
+    monkeypatch.delenv("LIFECYCLE_SECRET", raising=False)
+    ids.secret(tmp_path)
+    (tmp_path / ".secret").chmod(mode)
+    with pytest.raises(LogError, match=f"mode {mode:04o}"):
+        ids.secret(tmp_path)
+
+
+def test_a_folder_in_the_secrets_place_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("LIFECYCLE_SECRET", raising=False)
+    (tmp_path / ".secret").mkdir()
+    with pytest.raises(LogError, match="cannot be made or read") as caught:
+        ids.secret(tmp_path)
+    assert "LIFECYCLE_SECRET" in caught.value.fix
+
+
+def test_making_the_secret_leaves_no_draft(tmp_path, monkeypatch):
+    monkeypatch.delenv("LIFECYCLE_SECRET", raising=False)
+    ids.secret(tmp_path / "new" / "log")
+    assert [path.name for path in (tmp_path / "new" / "log").iterdir()] == [".secret"]

@@ -633,3 +633,99 @@ def test_a_closed_journal_never_writes_into_another_file(tmp_path):
     made.close()
     with pytest.raises(LogError):
         made.append("churn", 7, "id", rows=1, time=0, features={}, prediction=np.array([1]))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "found"),
+    [
+        (None, None, ["a", "b", "c"]),
+        ("2026-04-01T12:00:00", "2026-04-01T12:00:00", []),
+        ("2026-04-01T12:00:00", "2026-04-01T12:00:00.000001", ["a"]),
+        ("2026-04-01T12:00:00.000001", None, ["b", "c"]),
+        (date(2026, 4, 2), date(2026, 4, 3), ["b"]),
+        ("2026-04-02T14:00:00+02:00", None, ["b", "c"]),
+        ("2026-04-03", "2026-04-01", []),
+        (datetime(2026, 4, 3, 12, tzinfo=UTC), None, ["c"]),
+    ],
+)
+def test_a_window_is_the_same_before_and_after_sealing(tmp_path, writer, since, until, found):
+    for day, name in enumerate("abc"):
+        append(writer, name, time=NOW + day * DAY)
+    log = PredictionLog(tmp_path)
+    for _ in range(2):
+        rows = log.read("churn", since=since, until=until)
+        assert rows["prediction_id"].to_list() == found
+        assert rows.columns == list(COLUMNS)
+        writer.seal()
+        log.seal()
+
+
+@pytest.mark.parametrize("moment", ["soon", "2026-13-01", "", "12026-01-01"])
+def test_a_window_of_no_time_is_named(tmp_path, moment):
+    with pytest.raises(DataError) as caught:
+        PredictionLog(tmp_path).read("churn", since=moment)
+    assert caught.value.fix
+
+
+def test_one_version_is_read_by_itself_before_and_after_sealing(tmp_path, writer):
+    for version in (6, 7, 7):
+        append(writer, f"v{version}", version=version)
+    log = PredictionLog(tmp_path)
+    for _ in range(2):
+        assert log.read("churn", version=7)["prediction_id"].to_list() == ["v7", "v7"]
+        assert len(log.read("churn", version=8)) == 0
+        writer.seal()
+        log.seal()
+
+
+def test_models_are_named_as_they_are_called(tmp_path, writer):
+    log = PredictionLog(tmp_path)
+    assert log.models() == ()
+    for name in ("churn", "late & odd=/name", "顧客"):
+        writer.append(name, 1, "id", time=NOW, features={"x": np.zeros(1)}, prediction=np.zeros(1))
+    writer.seal()
+    log.seal()
+    assert log.models() == ("churn", "late & odd=/name", "顧客")
+    assert all(len(log.read(name)) == 1 for name in log.models())
+    assert len(log.read("late")) == 0  # no name is another's beginning
+
+
+def test_what_was_written_can_be_taken_back_and_nothing_else(tmp_path, writer):
+    append(writer)
+    rows = PredictionLog(tmp_path).read("churn")
+    log = PredictionLog(tmp_path / "direct")
+    for name in ("batch-1", "batch-1-more", "batch-2"):
+        log.write("churn", rows, name=name)
+    log.discard("churn", "batch-1")
+    assert [path.stem for path in parquet(tmp_path / "direct")] == ["batch-2"]
+    log.discard("churn", "batch-1")  # twice is no error
+    log.discard("late", "batch-2")
+    assert len(log.read("churn")) == 1
+
+
+def test_a_window_of_one_column_is_in_its_own_type(tmp_path, writer):
+    append(writer)
+    log = PredictionLog(tmp_path)
+    assert log.read("churn", columns=["score"]).schema == {"score": pl.Float64()}
+    assert log.read("late", columns=["score"]).schema == {"score": pl.Float64()}
+    with pytest.raises(DataError, match="no column 'scores'"):
+        log.read("churn", columns=["score", "scores"])
+
+
+@pytest.mark.parametrize(("features", "rows"), [({}, 1), ({"x": np.zeros(3)}, 3)])
+def test_a_request_that_failed_has_a_line_for_each_row_known(tmp_path, writer, features, rows):
+    append(writer, features=features, prediction=None, score=None, error="ValueError: x")
+    log = PredictionLog(tmp_path).read("churn")
+    assert log["error"].to_list() == ["ValueError: x"] * rows
+    assert log["prediction"].null_count() == rows
+
+
+def test_after_the_end_nothing_is_taken_and_nothing_lost(tmp_path):
+    made = PredictionWriter(tmp_path, seal_seconds=1e6)
+    append(made)
+    made.close()
+    made.close()
+    with pytest.raises(LogError):
+        append(made, "late")
+    assert PredictionLog(tmp_path).read("churn")["prediction_id"].to_list() == ["id"]
+    assert PredictionLog(tmp_path).damaged() == ()
