@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 
 _RECORDS = (
     "Candidate", "Decision", "Diagnosis", "DriftReport", "Entry", "Evaluation", "Feedback",
-    "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion", "MonitorReport",
-    "Outcome", "Performance", "Retraining", "Scored", "Status", "Training",
+    "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion",
+    "MonitorReport", "Outcome", "Performance", "Retraining", "Scored", "Status", "Training",
 )  # fmt: skip
 _ERRORS = (
     "ConfigError", "DataError", "DigestMismatch", "GateRefused", "LabelError", "LedgerError",
