@@ -86,3 +86,64 @@ def test_one_class_in_the_hold_out_is_refused_with_the_way_out():
         split(table(time=True, y=late), share=0.2, how="auto", seed=0)
     assert "stratified" in caught.value.fix
     assert "late" in caught.value.where
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 30), min_size=20, max_size=120),
+    st.floats(0.05, 0.6),
+    st.integers(0, 9),
+)
+def test_no_instant_is_on_both_sides_and_training_comes_first(hours, share, seed):
+    moments = pd.Timestamp("2026-01-01") + pd.to_timedelta(hours, unit="h")
+    frame = pd.DataFrame({"x": np.arange(len(hours)), "y": np.arange(len(hours)) * 1.5 + 0.25})
+    made = check_training(
+        frame.assign(ts=moments).sample(frac=1.0, random_state=seed), target="y", time="ts"
+    )
+    try:
+        found = split(made, share=share, how="time", seed=seed)
+    except DataError as error:
+        said = error.what
+        found = None
+    if found is None:
+        assert "leaves one side empty" in said
+        return
+    times = made.frame["ts"].to_numpy()
+    assert times[found.train].max() < times[found.holdout].min()
+    assert len(found.holdout) >= round(len(hours) * share) - 1, "the last instant is kept whole"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(30, 200), st.floats(0.1, 0.4), st.integers(0, 99))
+def test_large_keys_are_not_cut_and_the_share_is_reached(rows, share, seed):
+    keys = np.random.default_rng(seed).zipf(1.5, rows) % 25
+    made = table(rows, key=keys, y=np.linspace(0.0, 1.0, rows) + 0.001)
+    if len(set(keys)) < 3:
+        return
+    try:
+        found = split(made, share=share, how="group", seed=seed)
+    except DataError:
+        return  # one key holds nearly all rows
+    own = made.frame["id"].to_numpy()
+    assert not set(own[found.holdout]) & set(own[found.train])
+    assert len(found.holdout) >= share * rows, "never less than was asked for"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(60, 300), st.integers(2, 4), st.integers(0, 99))
+def test_every_class_is_held_out_in_its_own_share(rows, classes, seed):
+    y = np.random.default_rng(seed).integers(0, classes, rows)
+    if np.bincount(y, minlength=classes).min() < 5:
+        return
+    found = split(table(rows, y=y), share=0.25, how="stratified", seed=seed)
+    for label in range(classes):
+        held = int((y[found.holdout] == label).sum())
+        assert held == round(int((y == label).sum()) * 0.25)
+
+
+def test_another_seed_holds_out_other_rows_and_the_same_seed_the_same():
+    made = table(200)
+    for how in ("random", "stratified"):
+        one, two, again = (split(made, share=0.2, how=how, seed=seed) for seed in (1, 2, 1))
+        assert one.holdout.tolist() == again.holdout.tolist()
+        assert one.holdout.tolist() != two.holdout.tolist()
