@@ -48,3 +48,29 @@ def test_a_loaded_model_answers_through_its_engine():
         ModelSpec(1, "regression", ()), "pyfunc", lambda inputs: Output(inputs["x"] * 2)
     )
     assert model.predict({"x": np.array([1.0, 2.0])}).prediction.tolist() == [2.0, 4.0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=1, max_size=20))
+def test_of_equal_scores_the_first_class_is_answered_as_by_numpy_and_scikit_learn(votes):
+    scores = np.array(votes, dtype=float)
+    found = labels(scores, ("a", "b", "c"), threshold=None)
+    for row, label in zip(votes, found, strict=True):
+        assert label == "abc"[row.index(max(row))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20), st.floats(0.0, 1.0))
+def test_a_higher_threshold_never_adds_positives(positive, threshold):
+    scores = np.column_stack([1.0 - np.array(positive), positive])
+    low = labels(scores, (0, 1), threshold=threshold)
+    high = labels(scores, (0, 1), threshold=min(1.0, threshold + 0.1))
+    assert (high <= low).all()
+    at = labels(scores, (0, 1), threshold=positive[0])
+    assert at[0] == 1, "a score equal to the threshold is positive"
+
+
+def test_no_rows_are_answered_by_no_labels():
+    found = labels(np.zeros((0, 2)), ("no", "yes"), threshold=0.5)
+    assert found.shape == (0,)
+    assert found.dtype == object

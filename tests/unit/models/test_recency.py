@@ -55,3 +55,28 @@ def test_newest_rows_that_cannot_judge_keep_all() -> None:
     choice = choose(check_training(frame, target="y", time="ts"), share=0.2, seed=0)
     assert choice.since is None
     assert "cannot judge" in choice.reason
+
+
+def test_rows_of_one_instant_are_all_recent_or_none() -> None:
+    made = stream(3000, turn=0.5)
+    frame = made.frame.copy()
+    frame["ts"] = frame["ts"].dt.floor("D")
+    table = check_training(frame, target="y", time="ts")
+    choice = choose(table, share=0.2, seed=0)
+    assert choice.since is not None
+    assert choice.since == choice.since.floor("D")
+    assert choice.since in set(table.frame["ts"])
+
+
+def test_the_same_seed_chooses_the_same_with_the_same_figures() -> None:
+    table = stream(2000, turn=0.4, seed=3)
+    assert choose(table, share=0.2, seed=1) == choose(table, share=0.2, seed=1)
+
+
+def test_the_order_in_which_rows_come_does_not_matter() -> None:
+    frame = stream(2400, turn=0.5).frame
+    tables = [
+        check_training(frame.sample(frac=1.0, random_state=seed), target="y", time="ts")
+        for seed in (1, 2)
+    ]
+    assert choose(tables[0], share=0.2, seed=0) == choose(tables[1], share=0.2, seed=0)
