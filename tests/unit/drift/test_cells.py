@@ -87,3 +87,55 @@ def test_common_levels_have_bands_of_their_own(size):
     assert len(bands) == size + 1
     assert max(bands) <= MAX_BANDS - 1
     assert len(set(bands[: min(size, MAX_BANDS - 1)])) == min(size, MAX_BANDS - 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(FINITE, min_size=1, max_size=300), st.lists(FINITE, min_size=1, max_size=30))
+def test_a_larger_value_is_never_in_an_earlier_cell(reference, asked):
+    cells = quantile_cells(np.array(reference))
+    ordered = np.sort(np.array(asked))
+    assert (np.diff(cells.index(ordered)) >= 0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(FINITE, min_size=1, max_size=300), st.integers(0, 99))
+def test_cells_do_not_depend_on_the_order_of_rows(reference, seed):
+    mixed = np.random.default_rng(seed).permutation(np.array(reference))
+    assert quantile_cells(mixed) == quantile_cells(np.array(reference))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(["a", "b", "c", "", "é", None]), min_size=1, max_size=60))
+def test_levels_are_ranked_by_rows_then_by_name_and_counted_once(values):
+    series = pl.Series("rows", values, dtype=pl.String)
+    levels, complete, distinct = common_levels(series)
+    known = [value for value in values if value is not None]
+    assert list(levels) == sorted(set(known), key=lambda level: (-known.count(level), level))
+    assert complete
+    assert distinct == len(levels)
+    index = LevelCells(levels).index(series)
+    counts = np.bincount(index, minlength=len(levels) + 2)
+    assert counts.tolist() == [*map(known.count, levels), 0, len(values) - len(known)]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.6, 0.98])
+def test_a_value_as_common_as_a_cell_stands_alone(share):
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=6400)
+    values[: int(share * 6400)] = 0.25
+    cells = quantile_cells(values)
+    place = int(cells.index(np.array([0.25]))[0])
+    inside = cells.index(values) == place
+    assert set(values[inside]) == {0.25}
+    assert len(cells.edges) <= MAX_CELLS + 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=64))
+def test_bands_keep_the_order_of_cells_and_lose_no_row(inner):
+    counts = np.array([0, *inner, 0, 7])
+    bands = numeric_bands(counts)
+    assert list(bands) == sorted(bands)
+    assert (bands[0], bands[-1]) == (bands[1], bands[-2])
+    assert max(bands) < MAX_BANDS
+    assert banded(counts[:-1], bands).sum() == sum(inner)

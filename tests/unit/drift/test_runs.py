@@ -68,3 +68,46 @@ def test_a_constant_score_has_no_spread():
 def test_a_reference_of_one_moment_is_no_error():
     blocks = Blocks.count(np.array([0, 1, 1]), np.array([5, 5, 5]), width=2)
     assert Runs(blocks, 60).spread(np.array([0.0, 1.0])).row > 0
+
+
+@pytest.mark.parametrize("factor", [0.25, 3.0, -1.0])
+def test_a_design_effect_does_not_depend_on_the_scores_unit(factor):
+    rng = np.random.default_rng(6)
+    blocks = Blocks.count(bands_of(stream(rng, 6_000, 0.9)), np.arange(6_000) * STEP, width=4)
+    plain, other = (
+        Runs(blocks, seconds=300 * STEP).spread(scores) for scores in (SCORES, factor * SCORES + 7)
+    )
+    assert other.design_effect(300) == pytest.approx(plain.design_effect(300), rel=1e-9)
+    assert other.row == pytest.approx(factor**2 * plain.row)
+    assert other.freedom == plain.freedom
+
+
+def test_when_the_clock_started_does_not_matter():
+    rng = np.random.default_rng(7)
+    bands, times = bands_of(stream(rng, 5_000, 0.8)), np.arange(5_000) * STEP
+    later = times + (86_400 << 15) * 2  # a whole number of every block length
+    found = [
+        Runs(Blocks.count(bands, moments, width=4), seconds=200 * STEP).spread(SCORES)
+        for moments in (times, later)
+    ]
+    assert found[0] == found[1]
+
+
+def test_stronger_runs_cost_more_rows():
+    effects = [
+        measured(np.random.default_rng(8), 20_000, phi, 400).design_effect(400)
+        for phi in (0.0, 0.5, 0.8, 0.95)
+    ]
+    assert effects == sorted(effects)
+    assert effects[-1] > 5 * effects[0]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 600.0, 86_400.0, 1e9])
+def test_any_window_has_a_finite_variance_that_is_not_negative(seconds):
+    rng = np.random.default_rng(9)
+    blocks = Blocks.count(bands_of(stream(rng, 800, 0.9)), np.arange(800) * STEP, width=4)
+    spread = Runs(blocks, seconds).spread(SCORES)
+    assert np.isfinite(spread.variance(30, 800))
+    assert spread.variance(30, 800) >= spread.row * (1 / 30 + 1 / 800)
+    assert spread.design_effect(30) >= 1.0
+    assert spread.tails(30, 800) >= 2.0

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
 from lifecycle.models.exact import Unsupported, exact
@@ -72,3 +74,55 @@ def test_texts_are_compared_as_texts():
 def test_what_is_no_pipeline_of_ours_is_not_written():
     with pytest.raises(Unsupported, match="DecisionTreeRegressor"):
         exact(DecisionTreeRegressor(), ())
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6, unique=True),
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_a_chain_of_questions_finds_the_step_of_every_value(cuts, asked, missing):
+    cuts = sorted(cuts)
+    size = 2 * len(cuts) + 1
+    left, right, splits = np.full(size, -1), np.full(size, -1), np.zeros(size)
+    values = np.zeros(size)
+    for step, cut in enumerate(cuts):  # question 2 * step, its leaf beside it
+        left[2 * step], right[2 * step], splits[2 * step] = 2 * step + 1, 2 * step + 2, cut
+        values[2 * step + 1] = step
+    values[-1] = len(cuts)
+    trees = Trees()
+    trees.tree(
+        left,
+        right,
+        features=np.zeros(size, dtype=int),
+        splits=splits,
+        missing=np.full(size, int(missing)),
+        values=values,
+        target=0,
+    )
+    x = np.array([*asked, *cuts, np.nan])[:, None]
+    found = session_output(written(trees), {"x": x}).ravel()
+    assert found[:-1].tolist() == np.searchsorted(cuts, x[:-1, 0], side="left").tolist()
+    assert found[-1] == (0 if missing else len(cuts))
+
+
+def test_no_rows_are_answered_by_no_rows():
+    trees = Trees()
+    trees.leaf_only(1.0, target=0)
+    assert session_output(written(trees), {"x": np.zeros((0, 1))}).shape == (0, 1)
+
+
+def test_infinite_values_take_the_outermost_branches():
+    trees = Trees()
+    trees.tree(
+        np.array([1, -1, -1]),
+        np.array([2, -1, -1]),
+        features=np.zeros(3, dtype=int),
+        splits=np.array([5.0, 0.0, 0.0]),
+        missing=np.zeros(3),
+        values=np.array([0.0, -1.0, 1.0]),
+        target=0,
+    )
+    found = session_output(written(trees), {"x": np.array([[np.inf], [-np.inf]])})
+    assert found.ravel().tolist() == [1.0, -1.0]
