@@ -208,7 +208,12 @@ def preprocessor(features: Sequence[Column], estimator: Any) -> Any:
     level = [
         (
             "impute",
-            SimpleImputer(missing_values=None, strategy="constant", fill_value=MISSING),
+            SimpleImputer(
+                missing_values=None,
+                strategy="constant",
+                fill_value=MISSING,
+                keep_empty_features=True,
+            ),
         ),
         (
             "encode",

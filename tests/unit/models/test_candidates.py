@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -102,3 +104,51 @@ def test_text_with_many_levels_stays_small():
 def test_times_alone_are_no_features():
     with pytest.raises(ConfigError, match="only features are times"):
         prepare("bare", LogisticRegression(), FEATURES[3:], seed=0)
+
+
+def fitted_preprocessor(model, features, frame):
+    return prepare("it", model, features, seed=0).estimator.named_steps["prepare"].fit(frame)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.sampled_from(["a", "b", "c", ""])), min_size=4, max_size=40),
+    st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=10),
+)
+def test_any_text_is_at_most_one_level(seen, asked):
+    features = (Column("plan", "string", required=False),)
+    frame = pd.DataFrame({"plan": pd.Series(seen, dtype=object)})
+    made = fitted_preprocessor(LogisticRegression(), features, frame)
+    known = {"(missing)" if item is None else item for item in seen}
+    found = made.transform(pd.DataFrame({"plan": pd.Series(asked, dtype=object)}))
+    assert found.shape == (len(asked), len(known))
+    for item, row in zip(asked, found, strict=True):
+        assert row.sum() == float(("(missing)" if item is None else item) in known)
+
+
+def test_numbers_are_scaled_for_lines_and_left_alone_for_trees():
+    features = (Column("age", "double"),)
+    frame = pd.DataFrame({"age": [10.0, 20.0, 30.0, 60.0]})
+    line = fitted_preprocessor(LogisticRegression(), features, frame).transform(frame)[:, 0]
+    assert line.mean() == pytest.approx(0.0)
+    assert line.std() == pytest.approx(1.0)
+    tree = fitted_preprocessor(RandomForestClassifier(), features, frame).transform(frame)[:, 0]
+    assert tree.tolist() == [10.0, 20.0, 30.0, 60.0]
+
+
+def test_what_fills_a_gap_is_learned_from_the_training_rows_alone():
+    features = (Column("age", "double", required=False),)
+    made = fitted_preprocessor(
+        RandomForestClassifier(), features, pd.DataFrame({"age": [1.0, 2.0, 9.0, np.nan]})
+    )
+    later = pd.DataFrame({"age": [np.nan, 500.0, 700.0]})
+    assert made.transform(later)[:, 0].tolist() == [2.0, 500.0, 700.0]
+
+
+@pytest.mark.parametrize("empty", ["age", "paid"])
+def test_a_column_that_is_always_null_keeps_its_place(empty):
+    frame = ROWS[["age", "plan", "paid"]].copy()
+    frame[empty] = pd.Series([None] * 4, dtype=object if empty == "paid" else float)
+    table = fitted_preprocessor(LogisticRegression(), FEATURES[:3], frame).transform(frame)
+    assert table.shape == (4, 5)
+    assert np.isfinite(table).all()

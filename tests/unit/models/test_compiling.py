@@ -1,5 +1,6 @@
 """A compiled model answers what the original answers, everywhere that matters, or is refused."""
 
+import hashlib
 import time
 
 import numpy as np
@@ -21,6 +22,7 @@ from lifecycle.models.loading import from_estimator, load_onnx
 from lifecycle.models.predicting import Output
 from lifecycle.models.splits import split
 from lifecycle.models.tables import check_training
+from lifecycle.records import Column, ModelSpec
 
 
 @pytest.fixture
@@ -191,3 +193,99 @@ def test_categorical_splits_are_not_ours_to_write():
     model = HistGradientBoostingClassifier(categorical_features=[0]).fit(X, X[:, 0] % 2)
     with pytest.raises(exact.Unsupported, match="categorical splits"):
         exact._histogram(exact.Graph(), model, "x")
+
+
+def small(model, *, features=("x", "z"), task="binary", rows=150):
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({name: rng.normal(size=rows) for name in features})
+    y = frame["x"] * 2.0 + rng.normal(size=rows)
+    target = (y > 0).astype(int) if task == "binary" else y
+    spec = ModelSpec(
+        1,
+        task,
+        tuple(Column(name, "double") for name in features),
+        classes=(0, 1) if task == "binary" else (),
+    )
+    made = prepare("it", model, spec.features, seed=0).estimator
+    return made.fit(frame, target), spec, frame
+
+
+def test_the_tag_is_the_digest_of_the_file_that_is_kept():
+    found = compile_model(*small(LogisticRegression()))
+    assert found.tag == f"sha256:{hashlib.sha256(found.onnx).hexdigest()}"
+    assert found.report["accepted"] is True
+    assert found.report["bytes"] == len(found.onnx)
+
+
+def test_a_model_whose_classes_are_turned_is_not_compiled_but_said_so():
+    made, spec, frame = small(LogisticRegression())
+    turned = ModelSpec(**{**spec.__dict__, "classes": (1, 0)})
+    found = compile_model(made, turned, frame)
+    assert found.onnx is None
+    assert "the positive class is not the last" in found.reason
+    assert found.report["accepted"] is False
+
+
+def test_a_sample_without_the_models_columns_is_a_reason_and_no_error():
+    made, spec, frame = small(LogisticRegression())
+    found = compile_model(made, spec, frame.drop(columns="z"))
+    assert found.onnx is None
+    assert "column 'z' is missing" in found.reason
+
+
+class Biased(LogisticRegression):
+    """Of scikit-learn by its module's name, not by what it answers."""
+
+    def predict_proba(self, X):
+        return np.clip(super().predict_proba(X) + np.array([[0.001, -0.001]]), 0.0, 1.0)
+
+
+Biased.__module__ = "sklearn.linear_model"
+
+
+def test_an_estimator_that_answers_otherwise_than_its_class_is_found_out():
+    found = compile_model(*small(Biased()))
+    assert found.onnx is None
+    assert "it answers differently on hold-out rows: scores differ by up to 0.001" in found.reason
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5000])
+def test_any_number_of_rows_is_enough_to_compare_and_not_too_many(rows):
+    made, spec, _ = small(HistGradientBoostingClassifier(max_iter=3))
+    sample = pd.DataFrame({name: np.linspace(-2.0, 2.0, rows) for name in ("x", "z")})
+    found = compile_model(made, spec, sample)
+    assert found.reason == ""
+    assert found.report["rows"]["hold-out rows"] == min(rows, compiling.ROWS)
+    assert found.report["rows"]["one row"] == 1
+
+
+def test_columns_with_odd_names_are_told_apart():
+    names = ("x", "", "x y", "Ünï/cödé", "c0", "v1")
+    made, spec, frame = small(RandomForestClassifier(5), features=names)
+    found = compile_model(made, spec, frame)
+    if found.onnx is None:
+        assert found.reason
+        return
+    rows = {name: frame[name].to_numpy() for name in reversed(names)}
+    again = load_onnx(found.onnx, spec).predict(rows)
+    np.testing.assert_allclose(again.scores, made.predict_proba(frame), atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_largest_difference_is_that_of_all_comparisons(task):
+    report = {}
+    scores = np.array([[0.4, 0.6]])
+    if task == "binary":
+        one, two = Output(np.array([1]), scores), Output(np.array([1]), scores + 2e-7)
+    else:
+        one, two = Output(np.array([4.0])), Output(np.array([4.0 + 8e-7]))
+    assert differs(one, two, report) == ""
+    assert differs(one, one, report) == ""
+    assert report["largest_difference"] == pytest.approx(2e-7, rel=1e-3)
+
+
+def test_large_values_are_compared_by_share_and_small_ones_as_they_are():
+    large = Output(np.array([1e9]))
+    assert differs(large, Output(np.array([1e9 + 100])), {}) == ""
+    assert "values differ" in differs(large, Output(np.array([1e9 + 1e5])), {})
+    assert "values differ" in differs(Output(np.array([0.0])), Output(np.array([1e-3])), {})
