@@ -133,12 +133,11 @@ class ColumnProfile:
         blocks = Blocks.from_dict(tree["blocks"]) if tree["blocks"] else None
         lists = {key: tuple(tree[key]) for key in ("counts", "edges", "levels", "bands")}
         found = cls(**{**tree, **lists, "blocks": blocks})
-        sizes = {"numeric": len(found.edges) + 2}
-        sizes |= dict.fromkeys(LEVELLED, len(found.levels) + 2)
-        wanted = sizes.get(found.kind, 2)
+        cells = found.edges if found.kind == "numeric" else found.levels
+        wanted = 2 + len(cells)  # no cells where only null is counted
         if len(found.counts) != wanted or len(found.bands) != wanted - 1:
-            sizes_found = f"{len(found.counts)} counts and {len(found.bands)} bands"
-            raise ValueError(f"{found.name} has {sizes_found}, not {wanted} and {wanted - 1}")
+            size = f"{len(found.counts)} counts and {len(found.bands)} bands"
+            raise ValueError(f"{found.name} has {size}, not {wanted} and {wanted - 1}")
         if sum(found.counts) != found.rows or min(found.counts) < 0:
             raise ValueError(f"the counts of {found.name} are not those of {found.rows} rows")
         return found
