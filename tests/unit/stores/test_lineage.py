@@ -78,3 +78,24 @@ def test_dead_processes_are_told_from_living_and_foreign_ones():
         check=True,
     )
     assert is_dead(child.stdout.strip())
+
+
+def test_the_same_change_has_the_same_digest_and_undoing_it_is_clean(repository):
+    original = (repository / "train.py").read_text()
+    (repository / "train.py").write_text("x = 2\n")
+    first = code(repository)
+    assert code(repository) == first
+    subprocess.run(["git", "-C", repository, "add", "train.py"], check=True)
+    assert code(repository) == first, "staged or not, it is the same difference"
+    (repository / "train.py").write_text(original)
+    assert code(repository) == (first[0], False, "")
+
+
+def test_a_repository_without_a_commit_has_none(tmp_path):
+    subprocess.run(["git", "-C", tmp_path, "init", "-q"], check=True)
+    assert code(tmp_path) == ("", False, "")
+
+
+@pytest.mark.parametrize("text", ["x", ":", "::", "host:1", "host:abc:1"])
+def test_a_description_that_is_none_of_ours_is_no_dead_process(text):
+    assert not is_dead(text)
