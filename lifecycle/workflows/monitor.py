@@ -292,7 +292,9 @@ def _flag(check: _Check, report: MonitorReport, identity: str, digest: str, link
 
     def once(entries: Sequence[Entry]) -> Entry | None:
         told = any(item.extra.get("check") == identity for item in entries)
-        clears = not report.retrain and open_flag(entries, check.version) is not None
+        certain = report.outcome is not Outcome.UNSURE  # what cannot tell calls nothing off
+        called = open_flag(entries, check.version) is not None
+        clears = certain and called and not report.retrain
         flags = report.drifted or report.harmed or report.retrain
         if told or not (flags or clears):
             return None

@@ -211,3 +211,13 @@ def test_the_same_rows_in_another_order_are_another_check(
     assert monitor(serving, live).run_id == first.run_id
     changed = live.assign(tenure=np.where(live.index == 5, 1.0, live["tenure"]))
     assert monitor(serving, changed).run_id != first.run_id
+
+
+def test_a_check_that_cannot_tell_calls_nothing_off(serving: Config, make_churn: Make) -> None:
+    assert monitor(serving, harmed(make_churn)).retrain
+    few = monitor(serving, calm(make_churn, rows=5))
+    assert few.outcome is Outcome.UNSURE
+    assert not few.retrain
+    assert len(flags(serving)) == 1
+    client = connect(serving)
+    assert open_flag(Ledger(client, "churn").entries(), registry.find(client, "churn")) is not None
