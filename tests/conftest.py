@@ -43,6 +43,8 @@ def config(template_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in [key for key in os.environ if key.startswith("LIFECYCLE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    # an experiment that another test chose is one of another database
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
     return Config().with_values(
         name="churn",
         target="churned",
