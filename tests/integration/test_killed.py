@@ -232,7 +232,7 @@ def test_train_killed_all_over(most, churn, tmp_path, kill):
 
     data = tmp_path / "train.parquet"
     churn.head(300).to_parquet(data)
-    for _, left in kill("train", data=str(data), most=2 if most < 25 else 25):
+    for _, left in kill("train", data=str(data), most=2 if most < 10 else most):
         training = train(left, data, candidates=["logistic_regression"])
         client = connect(left)
         experiment = client.get_experiment_by_name("churn").experiment_id
