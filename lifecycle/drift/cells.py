@@ -124,7 +124,7 @@ def numeric_bands(counts: Integers) -> tuple[int, ...]:
     else:
         middle = np.cumsum(inner) - inner / 2
         places = np.floor(MAX_BANDS * middle / max(1, inner.sum())).astype(np.int64)
-        places = np.unique(places, return_inverse=True)[1]
+        places = np.unique(np.minimum(places, MAX_BANDS - 1), return_inverse=True)[1]
     last = int(places[-1]) if places.size else 0
     first = int(places[0]) if places.size else 0
     return (first, *(int(place) for place in places), last)

@@ -1,7 +1,7 @@
 """The tests of one column: what moved, how far, and how likely that is by chance.
 
 >>> import polars as pl
->>> from lifecycle.drift.profile import build_profile
+>>> from lifecycle.drift.counting import build_profile
 >>> rows = pl.DataFrame({"x": [float(value) for value in range(1000)]})
 >>> reference = build_profile(rows)
 >>> live = build_profile(rows + 200.0, like=reference)

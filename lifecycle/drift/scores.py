@@ -19,6 +19,7 @@ from lifecycle.drift.profile import ColumnProfile
 FEW_VALUES = 5
 WASSERSTEIN = "wasserstein"
 JENSEN_SHANNON = "jensenshannon"
+Score = tuple[float, str] | None  # the figure and its name; None where a side has no value
 
 
 def wasserstein(reference: Floats, current: Floats) -> float:
@@ -46,7 +47,7 @@ def jensen_shannon(reference: Integers | Floats, current: Integers | Floats) -> 
     return float(np.sqrt(max(0.0, sum(parts) / 2)))
 
 
-def exact(reference: pl.Series, current: pl.Series) -> tuple[float, str] | None:
+def exact(reference: pl.Series, current: pl.Series) -> Score:
     """Evidently's score of two columns of the same kind; None where one has no value."""
     if kind_of(reference) == "numeric":
         sides = [numbers(item) for item in (reference, current)]
@@ -74,7 +75,7 @@ def _more_values(values: Floats) -> bool:
     return head > FEW_VALUES or np.unique(values).size > FEW_VALUES
 
 
-def from_profiles(reference: ColumnProfile, current: ColumnProfile) -> tuple[float, str] | None:
+def from_profiles(reference: ColumnProfile, current: ColumnProfile) -> Score:
     """The score from cell counts: Jensen-Shannon is exact, Wasserstein as if flat within a cell."""
     one, two = np.array(reference.counts[:-1]), np.array(current.counts[:-1])
     if not one.sum() or not two.sum() or reference.kind != current.kind:

@@ -19,32 +19,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 from scipy import stats
 
-from lifecycle.drift.findings import FEWEST_FOR_RANKS, LEAST_EFFECT, Finding, Pair, column_findings
-from lifecycle.drift.profile import ColumnProfile, Profile, build_profile
+from lifecycle.drift.correlations import Correlation, correlations
+from lifecycle.drift.counting import build_profile
+from lifecycle.drift.findings import FEWEST_FOR_RANKS, Finding, Pair, column_findings
+from lifecycle.drift.profile import ColumnProfile, Profile
 from lifecycle.drift.reasons import Facts, plural, reason
-from lifecycle.drift.scores import exact, from_profiles
+from lifecycle.drift.scores import Score, exact, from_profiles
 from lifecycle.records import ColumnDrift, DriftReport, Outcome
 
 PAIR_SHARE = 0.2  # of alpha, for all correlations together
-JOINT_ROWS = 50
 SAME_PERIOD = 0.9  # windows that overlap by so much share whatever came in runs
 PRACTICAL = 1.0  # a shift of one standard deviation is what a window must be able to show
 POWER = 0.8
+SCORED = ("numeric", "categorical", "boolean")
 EXACT_TESTS = ("out of range", "new level", "missing")  # hold at any number of rows
 
 
 @dataclass(frozen=True)
 class _Case:
-    """One comparison: both profiles, the live rows and what was asked."""
+    """One comparison: both profiles, live rows to tell of, and what was asked."""
 
     reference: Profile
     live: Profile
-    frame: pl.DataFrame
-    raw: pl.DataFrame | None
+    rows: pl.DataFrame  # the live rows, or a sample of them
+    scores: Mapping[str, Score]
     seconds: float | None
     alpha: float
     min_rows: int
@@ -72,30 +73,60 @@ def compare_frames(
     Returns:
         The report; a column that is missing, new or of another type is a finding of its own.
     """
-    raw = None if isinstance(reference, Profile) else reference
     if isinstance(reference, Profile):
         profile, time = reference, time or reference.time
     else:
         profile = build_profile(reference, time=time, ignore=ignore)
     left_out = {*ignore, *([time] if time else [])}
     live = build_profile(current, time=time, ignore=left_out, like=profile)
-    seconds = _window_seconds(profile, live)
-    case = _Case(profile, live, current, raw, seconds, alpha, min_rows)
-    columns = _schema(case, left_out)
+    scores: dict[str, Score] = {}
+    if isinstance(reference, pl.DataFrame):
+        for name, column in live.columns.items():
+            if column.kind in SCORED and column.kind == profile.columns[name].kind:
+                scores[name] = exact(reference[name], current[name])
+    return compare_profiles(
+        profile, live, current, alpha=alpha, min_rows=min_rows, ignore=left_out, scores=scores
+    )
+
+
+def compare_profiles(
+    reference: Profile,
+    live: Profile,
+    rows: pl.DataFrame,
+    *,
+    alpha: float = 0.01,
+    min_rows: int = 30,
+    ignore: Collection[str] = (),
+    scores: Mapping[str, Score] | None = None,
+) -> DriftReport:
+    """Compare two profiles; the second was counted in the first one's cells.
+
+    Args:
+        reference: the reference's profile.
+        live: the live rows' profile, made with `like=reference`.
+        rows: the live rows, or a sample of them with all their columns: for types and reasons.
+        alpha: chance of an alarm on unchanged data.
+        min_rows: with fewer live rows only exact tests and the schema can alarm.
+        ignore: columns to leave out.
+        scores: Evidently's scores where they are known exactly; others follow from the profiles.
+    """
+    seconds = _window_seconds(reference, live)
+    case = _Case(reference, live, rows, scores or {}, seconds, alpha, min_rows)
+    columns = _schema(case, ignore)
     shared = [
         name
-        for name in profile.columns
-        if name not in left_out and name not in columns and name in live.columns
+        for name in reference.columns
+        if name not in ignore and name not in columns and name in live.columns
     ]
     columns |= _columns(case, shared)
     ranked = dict(sorted(columns.items(), key=lambda item: _rank(item[1])))
     outcome, reasons = _verdict(case, ranked)
-    notes = {**profile.not_monitored, **live.not_monitored}
+    notes = {**reference.not_monitored, **live.not_monitored}
     return DriftReport(
         outcome=outcome,
         columns=ranked,
-        reference_rows=profile.rows,
-        current_rows=current.height,
+        reference_rows=reference.rows,
+        current_rows=live.rows,
         reasons=reasons,
         not_monitored={name: note for name, note in notes.items() if name in ranked},
         alpha=alpha,
@@ -120,7 +151,7 @@ def _window_seconds(reference: Profile, live: Profile) -> float | None:
 
 def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
     found: dict[str, ColumnDrift] = {}
-    if not case.frame.height:  # no rows say nothing, not even of columns
+    if not case.rows.height:  # no rows say nothing, not even of columns
         return found
 
     def add(name: str, kind: str, text: str) -> None:
@@ -135,9 +166,9 @@ def _schema(case: _Case, left_out: Collection[str]) -> dict[str, ColumnDrift]:
             add(name, column.kind, f"{name} is missing from the live data")
         elif case.live.rows and not _same_type(column.kind, case.live.columns[name].kind):
             kind = case.live.columns[name].kind
-            dtype = case.frame.schema[name]
+            dtype = case.rows.schema[name]
             add(name, kind, f"{name} is of type {dtype} ({kind}) instead of {column.kind}")
-    for name in case.frame.columns:
+    for name in case.rows.columns:
         if name not in left_out and name not in case.reference.columns:
             add(name, "unknown", f"{name} is new: the reference has no such column")
     return found
@@ -160,10 +191,13 @@ def _columns(case: _Case, shared: list[str]) -> dict[str, ColumnDrift]:
         tested[name] = found
     tests = sum(len(found) for found in tested.values())
     share = (1 - PAIR_SHARE) * case.alpha / max(1, tests)
-    correlated = _correlations(case, pairs)
+    correlated: dict[str, Correlation] = {}
+    if case.live.rows >= case.min_rows:
+        sums = (case.reference.pairs, case.live.pairs)
+        correlated = correlations(*sums, pairs, alpha=PAIR_SHARE * case.alpha)
     columns = {}
     for name in shared:
-        facts = Facts(pairs[name], case.frame[name], tested[name], correlated.get(name))
+        facts = Facts(pairs[name], case.rows[name], tested[name], correlated.get(name))
         columns[name] = _column(case, facts, share)
     return columns
 
@@ -252,57 +286,11 @@ def smallest_shift(pair: Pair, share: float) -> float:
     return needed * float(deviation)
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """A rank correlation that moved."""
-
-    finding: Finding
-    other: str
-    before: float
-    after: float
-
-
-def _correlations(case: _Case, pairs: Mapping[str, Pair]) -> dict[str, Correlation]:
-    """For each column the pair whose rank correlation moved most, where one did."""
-    one, two = case.reference.pairs, case.live.pairs
-    names = [name for name in one.names if name in two.names and name in pairs]
-    if len(names) < 2 or case.live.rows < case.min_rows:
-        return {}
-    mine = np.ix_(*[[one.names.index(name) for name in names]] * 2)
-    theirs = np.ix_(*[[two.names.index(name) for name in names]] * 2)
-    before, after = one.correlations()[mine], two.correlations()[theirs]
-    effects = np.array([pairs[name].design_effects for name in names])
-    cost = np.maximum(effects[:, None, :], effects[None, :, :])
-    rows = np.stack((one.rows[mine], two.rows[theirs]), axis=-1)
-    usable = np.triu((rows >= JOINT_ROWS).all(axis=-1), 1) & np.isfinite(before + after)
-    if not usable.any():
-        return {}
-    independent = np.maximum(4.0, rows / cost)
-    # Bonett & Wright (2000), doi:10.1007/BF02294183
-    middle = (rows * np.stack((before, after), axis=-1)).sum(axis=-1) / rows.sum(axis=-1)
-    variance = (1 + middle**2 / 2) * (1 / (independent - 3)).sum(axis=-1)
-    limit = 1 - 1e-9
-    gap = np.arctanh(np.clip(after, -limit, limit)) - np.arctanh(np.clip(before, -limit, limit))
-    p_values = 2 * stats.norm.sf(np.abs(gap) / np.sqrt(variance))
-    share = PAIR_SHARE * case.alpha / usable.sum()
-    found: dict[str, Correlation] = {}
-    moved = usable & (p_values <= share) & (np.abs(after - before) >= LEAST_EFFECT["correlation"])
-    for row, column in sorted(np.argwhere(moved), key=lambda at: -abs(gap[at[0], at[1]])):
-        first, second = names[row], names[column]
-        figures = float(before[row, column]), float(after[row, column])
-        finding = Finding("correlation", float(p_values[row, column]), figures[1] - figures[0])
-        found.setdefault(first, Correlation(finding, second, *figures))
-        found.setdefault(second, Correlation(finding, first, *figures))
-    return found
-
-
-def _score(case: _Case, name: str) -> tuple[float, str] | None:
+def _score(case: _Case, name: str) -> Score:
     one, two = case.reference.columns[name], case.live.columns[name]
-    if one.kind not in ("numeric", "categorical", "boolean") or one.kind != two.kind:
+    if one.kind not in SCORED or one.kind != two.kind:
         return None
-    if case.raw is not None:
-        return exact(case.raw[name], case.frame[name])
-    return from_profiles(one, two)
+    return case.scores[name] if name in case.scores else from_profiles(one, two)
 
 
 def _picture(column: ColumnProfile) -> dict[str, Any]:

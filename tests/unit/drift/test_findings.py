@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lifecycle.drift.counting import build_profile
 from lifecycle.drift.findings import (
     LEAST_EFFECT,
     TESTS,
@@ -17,7 +18,6 @@ from lifecycle.drift.findings import (
     scale,
     shape,
 )
-from lifecycle.drift.profile import build_profile
 
 RNG = np.random.default_rng(3)
 NORMAL = RNG.normal(size=2_000)

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from lifecycle.drift.counting import build_profile
 from lifecycle.drift.findings import Finding, Pair, column_findings
-from lifecycle.drift.profile import build_profile
 from lifecycle.drift.reasons import Facts, chance, figure, plural, quantile, reason, share
 
 ROWS = 1_000
