@@ -108,6 +108,12 @@ class MonitorConfig:
     min_rows: int = 30  # fewer live rows: not enough evidence
     min_labels: int = 50  # fewer labelled rows: no word on harm
     sample: int = 5000  # rows in the pictures
+    alarms_per_year: float = 0.0  # false alarms of all checks in a year; 0: alpha holds for each
+    every: str = ""  # length of a window such as "1d" or "6h"; empty: all since the last check
+    rows: int = 0  # or its length in rows
+    catch_up: int = 10  # windows that one call checks at most
+    segments: tuple[str, ...] = ()  # columns whose values are judged one by one
+    notify: tuple[str, ...] = ()  # who hears of incidents, as apprise's addresses
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class ColumnDrift(Record):
     outcome: Outcome
     score: float | None = None  # Evidently's own figure
     score_name: str = ""  # wasserstein, jensenshannon
+    scores: Mapping[str, float] = field(default_factory=dict)  # wasserstein, jensenshannon, psi
+    bounds: Mapping[str, float] = field(default_factory=dict)  # how far off a score may be; else 0
     p_value: float | None = None  # of the strongest test, as it is, before correction
     effect: float | None = None
     test: str = ""  # location, scale, shape, missing, out of range, new level, schema …
@@ -43,6 +45,7 @@ class DriftReport(Record):
     not_monitored: Mapping[str, str] = field(default_factory=dict)  # column: why
     alpha: float = 0.01
     window: tuple[str, str] | None = None
+    matched: str = ""  # the hours of the reference that it was held against; empty: all
     draw: Callable[[], str] | None = field(default=None, repr=False, compare=False)
 
     @property
