@@ -20,8 +20,9 @@ from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
 from lifecycle.triggers import open_flag
-from lifecycle.workflows.monitor import MOST_METRICS, _first, _metrics, _summary, monitor
+from lifecycle.workflows.monitor import monitor
 from lifecycle.workflows.promote import promote
+from lifecycle.workflows.recording import MOST_METRICS, figures, first, summary
 from lifecycle.workflows.retrain import retrain
 from lifecycle.workflows.status import status
 
@@ -43,9 +44,9 @@ def calm(make_churn: Make, rows: int = 200, seed: int = 3) -> pd.DataFrame:
     return make_churn(rows, seed=seed, start="2026-04-01")
 
 
-def column(name: str, *, drifted: bool = False, **figures: float) -> ColumnDrift:
+def column(name: str, *, drifted: bool = False, **values: float) -> ColumnDrift:
     outcome = Outcome.FAIL if drifted else Outcome.PASS
-    return ColumnDrift(name, "numeric", drifted, outcome, **figures)
+    return ColumnDrift(name, "numeric", drifted, outcome, **values)
 
 
 def report(*columns: ColumnDrift, retrain: bool = False, harm: str = "") -> MonitorReport:
@@ -73,8 +74,8 @@ def test_a_clean_check_closes_an_open_flag_and_retrain_reads_it(
     clean = monitor(serving, small)
     assert clean.outcome is Outcome.PASS, clean.reasons
     assert not clean.retrain, clean.decision.reasons
-    first, second = flags(serving)
-    assert first == flag  # what was written stays
+    before, second = flags(serving)
+    assert before == flag  # what was written stays
     assert second.reason.startswith("cleared: labelled rows since training are 2")
     assert second.extra["retrain"] is second.extra["drifted"] is second.extra["harmed"] is False
     kept = artifacts.read_evidence(connect(serving), second.evidence_link, second.evidence_digest)
@@ -171,21 +172,21 @@ def test_a_champion_that_was_never_trained_here_is_told_to_be_adopted(
 
 def test_a_summary_names_harm_first_then_at_most_three_columns() -> None:
     columns = [column(name, drifted=True) for name in "abcde"]
-    assert _summary(report(*columns)) == "moved: a, b, c and 2 more"
-    assert _summary(report(*columns[:3])) == "moved: a, b, c"
+    assert summary(report(*columns)) == "moved: a, b, c and 2 more"
+    assert summary(report(*columns[:3])) == "moved: a, b, c"
     full = report(*columns[:1], column("z"), retrain=True, harm="roc_auc fell")
-    assert _summary(full) == "roc_auc fell; moved: a; retrain: labels show harm"
-    assert _summary(report(column("a"))) == ""
+    assert summary(full) == "roc_auc fell; moved: a; retrain: labels show harm"
+    assert summary(report(column("a"))) == ""
 
 
 def test_a_decision_without_reasons_has_a_word_all_the_same() -> None:
-    assert _first(Decision(retrain=True, reasons=())) == "called for"
-    assert _first(Decision(retrain=True, reasons=("one", "two"))) == "one"
+    assert first(Decision(retrain=True, reasons=())) == "called for"
+    assert first(Decision(retrain=True, reasons=("one", "two"))) == "one"
 
 
 def test_figures_are_named_as_mlflow_allows_and_absent_ones_left_out() -> None:
     odd = column("prix (€)/an", drifted=True, p_value=0.001, effect=1.5)
-    found = {item.name: item.value for item in _metrics(report(odd, harm="fell"))}
+    found = {item.name: item.value for item in figures(report(odd, harm="fell"))}
     assert found == {
         "drifted_columns": 1,
         "live_rows": 40,
@@ -197,7 +198,7 @@ def test_figures_are_named_as_mlflow_allows_and_absent_ones_left_out() -> None:
 
 def test_a_table_of_many_columns_stays_within_one_call_to_mlflow() -> None:
     many = [column(f"c{number}", p_value=0.5, effect=0.1, score=0.2) for number in range(400)]
-    found = _metrics(report(*many))
+    found = figures(report(*many))
     assert len(found) == MOST_METRICS
     assert [item.name for item in found[:2]] == ["drifted_columns", "live_rows"]
     assert len({item.name for item in found}) == MOST_METRICS
@@ -207,10 +208,10 @@ def test_the_same_rows_in_another_order_are_another_check(
     serving: Config, make_churn: Make
 ) -> None:
     live = make_churn(80, seed=8, start="2026-05-01").drop(columns=["churned", "ts"])
-    first = monitor(serving, live)
-    assert monitor(serving, live).run_id == first.run_id
+    once = monitor(serving, live)
+    assert monitor(serving, live).run_id == once.run_id
     changed = live.assign(tenure=np.where(live.index == 5, 1.0, live["tenure"]))
-    assert monitor(serving, changed).run_id != first.run_id
+    assert monitor(serving, changed).run_id != once.run_id
 
 
 def test_a_check_that_cannot_tell_calls_nothing_off(serving: Config, make_churn: Make) -> None:
