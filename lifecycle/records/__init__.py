@@ -42,6 +42,14 @@ from lifecycle.records.monitoring import (
     MonitorReport,
     Performance,
 )
+from lifecycle.records.performance import (
+    Calibration,
+    CalibrationBin,
+    Estimate,
+    LabelCoverage,
+    PerformancePoint,
+    Slice,
+)
 from lifecycle.records.record import (
     EXIT_CODES,
     Outcome,
@@ -52,6 +60,8 @@ from lifecycle.records.record import (
 __all__ = [
     "EXIT_CODES",
     "Arm",
+    "Calibration",
+    "CalibrationBin",
     "Candidate",
     "Column",
     "ColumnDrift",
@@ -59,6 +69,7 @@ __all__ = [
     "Diagnosis",
     "DriftReport",
     "Entry",
+    "Estimate",
     "Evaluation",
     "Evidence",
     "Feedback",
@@ -67,6 +78,7 @@ __all__ = [
     "GateResult",
     "History",
     "Label",
+    "LabelCoverage",
     "Lineage",
     "Metric",
     "ModelRef",
@@ -75,10 +87,12 @@ __all__ = [
     "MonitorReport",
     "Outcome",
     "Performance",
+    "PerformancePoint",
     "Plan",
     "Record",
     "Retraining",
     "Scored",
+    "Slice",
     "Status",
     "Task",
     "Training",

@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lifecycle.errors import ModelNotFound
+from lifecycle.records.performance import (
+    Calibration,
+    Estimate,
+    LabelCoverage,
+    PerformancePoint,
+    Slice,
+)
 from lifecycle.records.record import EXIT_CODES, Outcome, Record
 
 
@@ -88,6 +95,7 @@ class Performance(Record):
     outcome: Outcome
     reason: str = ""
     higher_is_better: bool = True
+    over_time: tuple[PerformancePoint, ...] = ()  # stretches of the window, oldest first
 
     @property
     def harmed(self) -> bool:
@@ -131,6 +139,11 @@ class MonitorReport(Record):
     run_id: str = ""
     html: str = ""  # path of Evidently's report; empty where none was asked for
     repeated: bool = False  # the same window was checked before; nothing was written
+    labels: LabelCoverage | None = None
+    estimate: Estimate | None = None
+    calibration: Calibration | None = None
+    slices: tuple[Slice, ...] = ()  # worst first
+    late_rows: int = 0  # of earlier windows, logged after their check
 
     @property
     def drifted(self) -> bool:
