@@ -213,6 +213,21 @@ def check(secret: bytes, token: str, *, model: str) -> Issued:
     )
 
 
+def issued_at(token: str) -> datetime | None:
+    """When an id was issued, unproven; None where it is none of ours.
+
+    >>> issued_at(issue(b"s" * 32, model="churn", version=7, time=1_760_000_000_000_000)).year
+    2025
+    >>> issued_at("anything") is None
+    True
+    """
+    try:
+        raw = _decoded(token.partition(".")[0])
+        return datetime.fromtimestamp(_HEAD.unpack(raw[: _HEAD.size])[5] / 1000, UTC)
+    except (LabelError, OverflowError, ValueError, OSError):
+        return None
+
+
 def _decoded(request: str) -> bytes:
     try:
         if len(request) > _LONGEST:

@@ -26,6 +26,7 @@ import time as clock
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -263,9 +264,10 @@ class PredictionLog:
         until: Moment = None,
         version: int | None = None,
         columns: Sequence[str] | None = None,
+        written: datetime | None = None,
         skip_damaged: bool = False,
     ) -> pl.DataFrame:
-        """A window of a model's predictions, in the order of time.
+        """A window of a model's predictions in the order of time; none where none were logged.
 
         Columns: prediction_id, time (UTC), model, version, arm, step, key, latency_ms, features
         (a struct), prediction (the type the model answers), score (a number for binary, a list
@@ -279,10 +281,8 @@ class PredictionLog:
             until: up to here, exclusive.
             version: only this version.
             columns: only these columns.
+            written: without the files that were sealed before.
             skip_damaged: warn of damaged files and read the others instead of raising.
-
-        Returns:
-            The rows; none where nothing was logged.
 
         Raises:
             LogError: a file is damaged or cannot be read; names it.
@@ -292,8 +292,7 @@ class PredictionLog:
         if unknown := sorted(set(wanted) - set(COLUMNS)):
             raise DataError(f"the log has no column {unknown[0]!r}", where=model)
         query, first, last = sealed.window(since, until, version)
-        # journals first: what is sealed between the two steps is then met twice and dropped
-        # from the journal, never missed
+        # journals first: what is sealed between is then met twice and dropped, never missed
         unsealed = self._unsealed(model, skip_damaged=skip_damaged)
         paths = sealed.files(self.directory, model)
         known = {(path.parent.name, path.stem) for path in paths}
@@ -302,7 +301,9 @@ class PredictionLog:
             for day, name, rows in unsealed
             if (f"date={day}", name) not in known
         ]
+        oldest = written.timestamp() if written else 0.0
         recent = [path for path in paths if first <= path.parent.name <= last]
+        recent = [path for path in recent if not oldest or path.stat().st_mtime >= oldest]
         frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged)
         if not frames:
             return pl.DataFrame(schema={name: _EMPTY[name] for name in wanted})

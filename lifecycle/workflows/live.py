@@ -6,7 +6,7 @@
 '2026-01-02T00:00:00.000001'
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,13 +17,17 @@ from lifecycle.config import Config
 from lifecycle.errors import DataError
 from lifecycle.models import inputs
 from lifecycle.models.predicting import LoadedModel
+from lifecycle.named import nearest
 from lifecycle.records import ModelSpec, ModelVersion
+from lifecycle.stores.ids import issued_at
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.sealed import Moment, moment
 from lifecycle.workflows.compare import Table, to_polars
+from lifecycle.workflows.segments import Segment, unknown, within
 
 TIME = "time"  # the log's own
+SLACK = timedelta(days=1)  # by which a file system's clock may be off
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Live:
         times: the time of each row, null where it has none.
         notes: what a reader of the report should know.
         empty: what to say when there are no rows.
+        scores: (n,) of the positive class, or (n, k); None where there are none.
+        label_times: when each label was taken in, UTC; None for a table's.
+        late: rows of earlier windows that were logged after their check.
     """
 
     rows: pl.DataFrame
@@ -44,6 +51,8 @@ class Live:
     notes: tuple[str, ...] = ()
     empty: str = "there are no live rows"
     scores: np.ndarray | None = field(default=None, compare=False)
+    label_times: pl.Series | None = field(default=None, compare=False)
+    late: int = 0
 
     @property
     def window(self) -> tuple[str, str] | None:
@@ -69,39 +78,134 @@ class Live:
 
 
 def from_log(
-    config: Config, version: ModelVersion, spec: ModelSpec, *, since: Moment, until: Moment
+    config: Config,
+    version: ModelVersion,
+    spec: ModelSpec,
+    *,
+    since: Moment,
+    until: Moment,
+    arm: str | None = None,
+    segment: Segment | None = None,
+    rows: int | None = None,
+    checked: Moment = None,
 ) -> Live:
     """What the version answered in a window, with the labels that came.
 
+    Args:
+        config: the log.
+        version: whose answers.
+        spec: its specification.
+        since: start of the window.
+        until: its end, exclusive.
+        arm: only what this arm of a rollout answered.
+        segment: only rows of this segment.
+        rows: the oldest so many rows of the window, and all others of the last one's time, so
+            that the next window can begin behind them.
+        checked: when the last check was; rows before `since` that were logged after it were in no
+            check, and are counted in `late`.
+
     Raises:
         LogError: the log is damaged.
-        DataError: `since` or `until` is no time.
+        DataError: `since` or `until` is no time, or no row of the log is of the arm or segment.
     """
     log = PredictionLog(config.log.dir).read(
         version.name, since=since, until=until, version=version.version
     )
-    answered = log.filter(pl.col("prediction").is_not_null())
     notes = []
+    late = _late(config, version, since, checked)
+    if late:
+        notes.append(
+            f"{late:,} row{'s' if late > 1 else ''} came later than the window they belong to:"
+            " no check has seen them"
+        )
+    if arm is not None:
+        log = log.filter(pl.col("arm") == arm)
+    answered = log.filter(pl.col("prediction").is_not_null())
     if failed := log.height - answered.height:
         notes.append(f"{failed:,} of {log.height:,} requests failed and are left out")
     once = _once(answered, spec)
     if again := answered.height - once.height:
         notes.append(f"{again:,} rows were answered again, with the same key, time and inputs")
     answered = once
-    labels = _labels(config, version.name, answered["prediction_id"])
-    empty = _nothing(config, version, since, until)
+    if segment is not None and answered.height:
+        answered = answered.filter(within(_features(answered), segment))
+    if (arm is not None or segment is not None) and not answered.height:
+        _check_known(config, version, arm, segment)
+    if rows is not None and answered.height > rows:
+        answered = answered.filter(pl.col(TIME) <= answered[TIME][rows - 1])
+    known = _labels(config, version.name, answered["prediction_id"])
+    asked = {"by arm": arm, "with": segment, "since": since, "until": until}
+    empty = _nothing(config, version, asked)
     times = answered[TIME].dt.replace_time_zone(None) if answered.height else _no_times(0)
-    features = answered["features"]
-    rows = features.struct.unnest() if isinstance(features.dtype, pl.Struct) else pl.DataFrame()
-    wanted = [name for name in spec.feature_names if name in rows.columns]
-    rows = rows.select(wanted)
+    features = _features(answered)
+    wanted = [name for name in spec.feature_names if name in features.columns]
+    features = features.select(wanted)
     extra = [answered["prediction"]] if "prediction" not in wanted else []
     scores = _scores(answered["score"])
     if scores is not None and scores.ndim == 1 and "score" not in wanted:
         extra.append(pl.Series("score", scores))
     if spec.time and spec.time not in wanted:
         extra.append(times.alias(spec.time))
-    return Live(rows.hstack(extra), labels, times, tuple(notes), empty, scores)
+    return Live(
+        features.hstack(extra),
+        known["label"],
+        times,
+        tuple(notes),
+        empty,
+        scores,
+        label_times=known["labelled_at"],
+        late=late,
+    )
+
+
+def _features(answered: pl.DataFrame) -> pl.DataFrame:
+    features = answered["features"]
+    return features.struct.unnest() if isinstance(features.dtype, pl.Struct) else pl.DataFrame()
+
+
+def _late(config: Config, version: ModelVersion, since: Moment, checked: Moment) -> int:
+    """Rows from before the window that were answered after the last check."""
+    seen = moment(checked, "checked")
+    if seen is None or since is None:
+        return 0
+    older = PredictionLog(config.log.dir).read(
+        version.name,
+        until=since,
+        version=version.version,
+        columns=["prediction_id"],
+        written=seen - SLACK,
+    )
+    issued = older["prediction_id"].str.extract(r"^([^.]*)").unique(maintain_order=True)
+    when = {request: issued_at(request) for request in issued.to_list()}
+    fresh = {request for request, at in when.items() if at is not None and at > seen}
+    requests = older["prediction_id"].str.extract(r"^([^.]*)")
+    return int(requests.is_in(list(fresh)).sum())
+
+
+def _check_known(
+    config: Config, version: ModelVersion, arm: str | None, segment: Segment | None
+) -> None:
+    """An arm or a segment without rows in the window must be in the log all the same.
+
+    Raises:
+        DataError: it is not, while other rows are; lists what there is.
+    """
+    log = PredictionLog(config.log.dir).read(
+        version.name, version=version.version, columns=["arm", "features"]
+    )
+    if not log.height:
+        return
+    if arm is not None:
+        arms = log["arm"].drop_nulls().unique().sort().to_list()
+        if arm not in arms:
+            raise DataError(
+                f"no arm {arm!r} of {version.ref} has answered; {nearest(arm, arms)}",
+                where=config.log.dir,
+            )
+    if segment is not None:
+        features = _features(log)
+        if not within(features, segment).any():
+            raise unknown(features, segment)
 
 
 def _once(answered: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
@@ -116,9 +220,8 @@ def _once(answered: pl.DataFrame, spec: ModelSpec) -> pl.DataFrame:
     return answered.filter(pl.col("key").is_null() | pl.struct(same).is_last_distinct())
 
 
-def _nothing(config: Config, version: ModelVersion, since: Moment, until: Moment) -> str:
-    window = "" if since is None else f" since {since}"
-    window += "" if until is None else f" until {until}"
+def _nothing(config: Config, version: ModelVersion, asked: Mapping[str, object]) -> str:
+    window = "".join(f" {word} {value}" for word, value in asked.items() if value is not None)
     step = "score or serve with it first, or name another window or a table"
     return f"{version.ref} logged no predictions{window} in {config.log.dir}: {step}"
 
@@ -131,12 +234,13 @@ def _scores(values: pl.Series) -> np.ndarray | None:
     return values.cast(pl.Float64).to_numpy()
 
 
-def _labels(config: Config, name: str, ids: pl.Series) -> pl.Series:
-    known = LabelStore(config.log.dir).read(name).select("prediction_id", "label")
-    joined = pl.DataFrame({"prediction_id": ids}).join(
+def _labels(config: Config, name: str, ids: pl.Series) -> pl.DataFrame:
+    """Each id's label and when it came, null where it has not."""
+    known = LabelStore(config.log.dir).read(name)
+    known = known.select("prediction_id", "label", labelled_at=pl.col(TIME))
+    return pl.DataFrame({"prediction_id": ids}).join(
         known, on="prediction_id", how="left", maintain_order="left"
     )
-    return joined["label"]
 
 
 def from_table(
