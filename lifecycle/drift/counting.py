@@ -9,17 +9,17 @@
 4
 
 Live data are counted in the reference's cells. Columns that cannot be compared by value (texts,
-dates, lists) are watched for missing values and named in `not_monitored`.
+dates, lists) are watched for missing values and named in `not_monitored`. Each column is counted by
+itself (`count_column`), whole or in chunks, so that engines can read one after another;
+`gathered` makes a profile of the columns.
 """
 
-from collections.abc import Collection
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from lifecycle.drift.blocks import Blocks
 from lifecycle.drift.cells import (
     TEXT_SHARE,
     Integers,
@@ -28,14 +28,38 @@ from lifecycle.drift.cells import (
     common_levels,
     level_bands,
     numeric_bands,
-    quantile_cells,
+    ordered_cells,
 )
-from lifecycle.drift.kinds import kind_of, numbers, texts
+from lifecycle.drift.clock import Clock
+from lifecycle.drift.columns import Column, Ordered, sample_rows
+from lifecycle.drift.cuts import Cuts, counted, fine_cuts
+from lifecycle.drift.kinds import kind_of, numbers, ordered, texts
 from lifecycle.drift.pairs import Pairs
 from lifecycle.drift.profile import LEVELLED, ColumnProfile, Profile
 
 ID_SHARE = 0.5  # more different values than this share of rows: ids …
 MIN_IDS = 50  # … if there are at least so many
+MOST_LEVELS = 10_000  # of a table in chunks; more are counted together
+
+Values = Ordered | ColumnProfile | pl.DataFrame | None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One column, counted.
+
+    Attributes:
+        profile: its counts.
+        note: why it is not compared by value; empty where it is.
+        sample: its values in the rows that stand for all.
+        values: what scores are made of: sorted numbers, counts in fine cells, or a table of levels
+            and their rows; None where only the profile is known.
+    """
+
+    profile: ColumnProfile
+    note: str
+    sample: pl.Series
+    values: Values = None
 
 
 def build_profile(
@@ -55,142 +79,156 @@ def build_profile(
         like: the reference's profile: count in its cells, its columns only.
 
     Returns:
-        The profile; `time` itself is not one of its columns.
+        The profile; `time` itself is not one of its columns. Of more than two million rows the
+        cells are cut by a sample; what is in them is counted in all rows.
     """
-    seconds, window = _times(frame, time)
-    columns: dict[str, ColumnProfile] = {}
-    notes: dict[str, str] = {}
-    cells: dict[str, Integers] = {}
+    return gathered(*count_frame(frame, time=time, ignore=ignore, like=like), like=like)
+
+
+def count_frame(
+    frame: pl.DataFrame,
+    *,
+    time: str | None = None,
+    ignore: Collection[str] = (),
+    like: Profile | None = None,
+) -> tuple[dict[str, Counted], int, Clock | None]:
+    """The columns of a table, counted; its rows; its times."""
+    clock = Clock.of(Column.of(frame[time])) if time in frame.columns else None
+    chosen = sample_rows(frame.height)
+    columns = {}
     for series in frame:
         name = series.name
         known = like.columns.get(name) if like else None
         if name == time or name in ignore or (like is not None and known is None):
             continue
-        columns[name], note, index = _column(series, seconds, known)
-        if note:
-            notes[name] = note
-        if columns[name].kind == "numeric":
-            cells[name] = index
-    scored = like.columns if like else columns
-    chosen = like.pairs.names if like else tuple(cells)
-    pairs = Pairs.count(
-        {name: (cells[name], scored[name].counts) for name in chosen if name in cells}
-    )
-    named = time if seconds is not None else None
-    return Profile(frame.height, columns, pairs, named, window, notes)
+        columns[name] = count_column(Column.of(series), chosen, clock, known)
+    return columns, frame.height, clock
 
 
-def _column(
-    series: pl.Series, seconds: Integers | None, known: ColumnProfile | None
-) -> tuple[ColumnProfile, str, Integers]:
-    kind = kind_of(series)
+def gathered(
+    columns: Mapping[str, Counted],
+    rows: int,
+    clock: Clock | None,
+    *,
+    like: Profile | None = None,
+) -> Profile:
+    """The profile of columns that were counted one by one, with the sums of their pairs."""
+    profiles = {name: item.profile for name, item in columns.items()}
+    scored = like.columns if like else profiles
+    numeric = [name for name, item in profiles.items() if item.kind == "numeric"]
+    chosen = [name for name in (like.pairs.names if like else numeric) if name in profiles]
+    cells = {
+        name: (_index(columns[name]), scored[name].counts)
+        for name in Pairs.first(chosen)
+        if profiles[name].kind == "numeric"
+    }
+    notes = {name: item.note for name, item in columns.items() if item.note}
+    named, window = (clock.name, clock.window) if clock else (None, None)
+    return Profile(rows, profiles, Pairs.count(cells), named, window, notes)
+
+
+def _index(column: Counted) -> Integers:
+    return NumericCells(column.profile.edges).index(numbers(column.sample))
+
+
+def count_column(
+    column: Column, chosen: Integers | None, clock: Clock | None, known: ColumnProfile | None
+) -> Counted:
+    """Count one column.
+
+    Args:
+        column: the values.
+        chosen: the rows that stand for all; None for all of them.
+        clock: the rows' times; None where they have no known order.
+        known: the reference's counts of that column; None where this is the reference.
+    """
+    column = column.held()
+    sample = column.at(chosen)
+    kind = kind_of(sample)
+    if kind == "empty":
+        kind = next((found for found in map(kind_of, column.read()) if found != "empty"), kind)
     like = known if known and known.kind == kind else None
+    found = None
     if kind == "numeric":
-        return _numeric(series, seconds, like)
-    if kind in LEVELLED and not (known and known.kind == "text"):
-        found = _levelled(series, kind, seconds, like)
-        if found is not None:
-            return found
+        found = _numeric(column, sample, like)
+    elif kind in LEVELLED and not (known and known.kind == "text"):
+        found = _levelled(column, sample, kind, like)
+    if found is None:
+        found = _unvalued(column, sample, kind, known)
+    if clock is None or not column.rows:
+        return found
+    blocks = clock.blocks(found.profile, column)
+    return replace(found, profile=replace(found.profile, blocks=blocks))
+
+
+def _unvalued(
+    column: Column, sample: pl.Series, kind: str, known: ColumnProfile | None
+) -> Counted:
+    """A column of which only missing values are counted."""
     note = {
         "datetime": "dates and times move on by nature",
         "categorical": "its values are texts or ids",
         "boolean": "its values were texts or ids",
-        "nested": f"values of type {series.dtype} have neither order nor levels",
+        "nested": f"values of type {sample.dtype} have neither order nor levels",
         "empty": "every value is null",
     }[kind]
     note = f"{note}: only missing values are compared"
     if kind == "empty" and known:  # all null, in the reference's cells, so that parts merge
-        size = len(known.counts)
-        index = np.full(series.len(), size - 1, dtype=np.int64)
-        bare = replace(
-            known, rows=index.size, low=None, high=None, total=0.0, squares=0.0, blocks=None
-        )
-        return _counted(bare, index, size, seconds), note, index
-    index = series.is_null().to_numpy().astype(np.int64)
+        counts = (*[0] * (len(known.counts) - 1), column.rows)
+        nothing = {"low": None, "high": None, "total": 0.0, "squares": 0.0, "infinite": (0, 0)}
+        bare = replace(known, rows=column.rows, counts=counts, blocks=None, **nothing)
+        return Counted(bare, note, sample)
+    null = sum(chunk.null_count() for chunk in column.read())
+    counts = (column.rows - null, null)
     plain = "text" if kind in LEVELLED else kind
-    column = ColumnProfile(series.name, plain, series.len(), (), bands=(0,))
-    return _counted(column, index, 2, seconds), note, index
-
-
-def _numeric(
-    series: pl.Series, seconds: Integers | None, like: ColumnProfile | None
-) -> tuple[ColumnProfile, str, Integers]:
-    values = numbers(series)
-    cells = NumericCells(like.edges) if like else quantile_cells(values)
-    index = cells.index(values)
-    finite = values[np.isfinite(values)]
-    column = ColumnProfile(
-        series.name,
-        "numeric",
-        values.size,
-        (),
-        edges=cells.edges,
-        bands=like.bands if like else numeric_bands(np.bincount(index, minlength=cells.size)),
-        low=float(finite.min()) if finite.size else None,
-        high=float(finite.max()) if finite.size else None,
-        total=float(finite.sum()),
-        squares=float(finite @ finite),
+    return Counted(
+        ColumnProfile(column.name, plain, column.rows, counts, bands=(0,)), note, sample
     )
-    return _counted(column, index, cells.size, seconds), "", index
+
+
+def _numeric(column: Column, sample: pl.Series, like: ColumnProfile | None) -> Counted:
+    if column.whole:
+        (series,) = column.read()
+        values: Ordered = ordered(series)
+        edges = like.edges if like else ordered_cells(values.values).edges
+        profile = counted(column.name, values, edges)
+        return Counted(_banded(profile, like), "", sample, values)
+    cuts = Cuts(like.edges, ()) if like else fine_cuts(ordered(sample).values)
+    fine = None
+    for chunk in column.read():
+        part = counted(column.name, ordered(chunk), cuts.all)
+        fine = part if fine is None else fine.merge(part)
+    assert fine is not None
+    if like is None:
+        cuts, fine = cuts.opened(fine)
+    return Counted(_banded(cuts.coarse(fine), like), "", sample, fine)
+
+
+def _banded(profile: ColumnProfile, like: ColumnProfile | None) -> ColumnProfile:
+    return replace(profile, bands=like.bands if like else numeric_bands(np.array(profile.counts)))
 
 
 def _levelled(
-    series: pl.Series, kind: str, seconds: Integers | None, like: ColumnProfile | None
-) -> tuple[ColumnProfile, str, Integers] | None:
+    column: Column, sample: pl.Series, kind: str, like: ColumnProfile | None
+) -> Counted | None:
     """A column of levels; None when its levels are too many to be told apart."""
-    values = texts(series)
+    if not column.whole and like is None and _too_many(*common_levels(level_rows(sample))):
+        return None
+    kept = None if column.whole else MOST_LEVELS
+    table, other = _level_table(column, kept, like.levels if like else ())
+    known = table["rows"].sum() + other
     if like:
-        levels, complete, bands = like.levels, like.complete, like.bands
-        cells = LevelCells(levels)
-        index = cells.index(values)
+        levels, complete = like.levels, like.complete
     else:
-        levels, complete, distinct = common_levels(values)
-        cells = LevelCells(levels)
-        index = cells.index(values)
-        counts = np.bincount(index, minlength=cells.size)
-        rare = counts[-2] > TEXT_SHARE * counts[:-1].sum()
-        ids = distinct > MIN_IDS and distinct > ID_SHARE * counts[:-1].sum()
-        if rare or ids:
+        levels, complete, distinct = common_levels(table)
+        complete = complete and not other
+        if column.whole and _too_many(levels, complete, distinct, table):
             return None
-        bands = level_bands(counts, complete=complete)
-    column = ColumnProfile(
-        series.name, kind, values.len(), (), levels=levels, complete=complete, bands=bands
+    found = dict(table.filter(pl.col("level").is_in(list(levels))).rows())
+    inner = [found.get(level, 0) for level in levels]
+    counts = (*inner, known - sum(inner), column.rows - known)
+    bands = like.bands if like else level_bands(np.array(counts), complete=complete)
+    profile = ColumnProfile(
+        column.name, kind, column.rows, counts, levels=levels, complete=complete, bands=bands
     )
-    return _counted(column, index, cells.size, seconds), "", index
-
-
-def _counted(
-    column: ColumnProfile, index: Integers, size: int, seconds: Integers | None
-) -> ColumnProfile:
-    counts = np.bincount(index, minlength=size)
-    column = replace(column, counts=tuple(counts.tolist()))
-    if seconds is None or not index.size:
-        return column
-    width = max(column.bands) + 3  # bands, outside the reference, null
-    place = np.array([*column.bands, width - 1])
-    if column.kind == "numeric":
-        place[[0, -2]] = width - 2
-    elif column.kind in LEVELLED and column.complete:
-        place[-2] = width - 2
-    return replace(column, blocks=Blocks.count(place[index], seconds, width=width))
-
-
-def _times(frame: pl.DataFrame, time: str | None) -> tuple[Integers | None, tuple[str, str] | None]:
-    """Whole seconds since the epoch of each row; None where the rows have no usable time."""
-    if time is None or time not in frame.columns or not frame.height:
-        return None, None
-    series = frame[time]
-    if series.dtype == pl.String:
-        try:
-            series = series.str.to_datetime(strict=False)
-        except pl.exceptions.ComputeError:  # in no known format
-            return None, None
-    if series.dtype not in (pl.Date, pl.Datetime):
-        return None, None
-    moments = series.cast(pl.Datetime("us"))
-    filled = moments.fill_null(strategy="forward").fill_null(strategy="backward")
-    if filled.null_count():
-        return None, None
-    seconds = filled.to_physical().to_numpy() // 1_000_000
-    ends = [datetime.fromtimestamp(int(item), tz=UTC) for item in (seconds.min(), seconds.max())]
-    return seconds.astype(np.int64), (ends[0].isoformat(), ends[1].isoformat())
+    return Counted(profile, "", sample, None if other else table)

@@ -9,17 +9,20 @@ any order. `counting` makes profiles of tables.
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lifecycle.drift.blocks import Blocks
 from lifecycle.drift.pairs import Pairs
+from lifecycle.drift.seasons import Seasons
 from lifecycle.errors import DataError
 
 SCHEMA = 1
 LEVELLED = ("categorical", "boolean")
 DAMAGE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+MOST = sys.float_info.max
 UNREADABLE = "make the profile again from the training data, or train again"
 
 
@@ -33,13 +36,16 @@ class ColumnProfile:
         counts: numeric: below, cells, above, null; levels: levels, other, null; else: any, null.
         edges: upper edges of the numeric cells; the first is just below the smallest value.
         levels: known levels, most common first.
-        complete: whether `levels` are all that the reference has.
+        complete: whether `levels` are all that the reference has; of a number, whether every
+            value within the reference's range is one of `edges`.
         bands: band of each count but null.
         low: smallest finite value.
         high: largest finite value.
         total: sum of the finite values.
         squares: sum of their squares.
+        infinite: how many values were minus and plus infinity.
         blocks: counts by block of time: bands, outside the reference, null; None without a time.
+        seasons: the same counts by hour of the week.
     """
 
     name: str
@@ -54,12 +60,19 @@ class ColumnProfile:
     high: float | None = None
     total: float = 0.0
     squares: float = 0.0
+    infinite: tuple[int, int] = (0, 0)
     blocks: Blocks | None = None
+    seasons: Seasons | None = None
 
     @property
     def null(self) -> int:
         """How many rows are null."""
         return self.counts[-1]
+
+    @property
+    def finite(self) -> int:
+        """Rows with a finite value, of a number."""
+        return self.rows - self.null - sum(self.infinite)
 
     @property
     def outside(self) -> int:
@@ -89,28 +102,46 @@ class ColumnProfile:
             blocks = self.blocks.merge(other.blocks)
         elif not (self.rows and other.rows):  # no rows, no blocks
             blocks = self.blocks or other.blocks
+        seasons = self.seasons or other.seasons
+        if self.seasons is not None and other.seasons is not None:
+            seasons = self.seasons.merge(other.seasons)
         return replace(
             self,
             rows=self.rows + other.rows,
             counts=tuple(one + two for one, two in zip(self.counts, other.counts, strict=True)),
             low=_outermost(min, self.low, other.low),
             high=_outermost(max, self.high, other.high),
-            total=self.total + other.total,
-            squares=self.squares + other.squares,
+            total=_limited(self.total + other.total),
+            squares=_limited(self.squares + other.squares),
+            infinite=(
+                self.infinite[0] + other.infinite[0],
+                self.infinite[1] + other.infinite[1],
+            ),
+            complete=self.complete and (other.complete or self.kind != "numeric"),
             blocks=blocks,
+            seasons=seasons if blocks is not None else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """The column as JSON types."""
-        tree = {**self.__dict__, "blocks": self.blocks.to_dict() if self.blocks else None}
+        parts = {
+            "blocks": self.blocks.to_dict() if self.blocks else None,
+            "seasons": self.seasons.to_dict() if self.seasons else None,
+        }
+        tree = {**self.__dict__, **parts}
         return {key: list(item) if isinstance(item, tuple) else item for key, item in tree.items()}
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> "ColumnProfile":
         """Read what `to_dict` wrote."""
         blocks = Blocks.from_dict(tree["blocks"]) if tree["blocks"] else None
+        hours = tree.get("seasons")
+        seasons = Seasons.from_dict(hours) if hours else None
         lists = {key: tuple(tree[key]) for key in ("counts", "edges", "levels", "bands")}
-        found = cls(**{**tree, **lists, "blocks": blocks})
+        lists["infinite"] = tuple(tree.get("infinite", (0, 0)))
+        counted = "infinite" in tree or tree["kind"] != "numeric"  # else of an earlier version
+        known = {"blocks": blocks, "seasons": seasons, "complete": tree["complete"] and counted}
+        found = cls(**{**tree, **lists, **known})
         cells = found.edges if found.kind == "numeric" else found.levels
         wanted = 2 + len(cells)  # no cells where only null is counted
         if len(found.counts) != wanted or len(found.bands) != wanted - 1:
@@ -212,6 +243,11 @@ class Profile:
             )
         except DAMAGE as error:
             raise DataError(f"the profile is damaged: {error!r}", fix=UNREADABLE) from error
+
+
+def _limited(total: float) -> float:
+    """A sum that JSON can hold."""
+    return max(-MOST, min(MOST, total))
 
 
 def _outermost(choose: Any, one: float | None, two: float | None) -> float | None:
