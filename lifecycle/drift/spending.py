@@ -7,8 +7,7 @@
 A check that alarms on unchanged data with probability alpha adds alpha to the expected number of
 false alarms, whatever the checks have to do with each other: expectations add up. So a check may
 spend the share of the year that its window covers, and the expected number in a year is what was
-asked for, however often one checks. Shares that are small add up to the chance of any alarm, too
-(Bonferroni); over more checks than a year's the chance of none is about exp(-alarms).
+asked for, however often one checks.
 """
 
 from datetime import timedelta

@@ -39,6 +39,7 @@ from lifecycle.records.monitoring import (
     Decision,
     DriftReport,
     Evidence,
+    Incident,
     MonitorReport,
     Performance,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "GateReport",
     "GateResult",
     "History",
+    "Incident",
     "Label",
     "LabelCoverage",
     "Lineage",

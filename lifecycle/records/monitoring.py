@@ -6,7 +6,7 @@ False
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lifecycle.errors import ModelNotFound
 from lifecycle.records.performance import (
@@ -125,6 +125,17 @@ class Decision(Record):
 
 
 @dataclass(frozen=True)
+class Incident(Record):
+    """What is wrong with a model in service, from a check that found it to one that finds none."""
+
+    change: Literal["opened", "worse", "resolved", ""]  # by this check; empty: nothing new
+    columns: Mapping[str, float | None] = field(default_factory=dict)  # moved: effect told of
+    harmed: bool = False
+    since: str = ""  # start of the window that opened it
+    run_id: str = ""  # of the check that opened it
+
+
+@dataclass(frozen=True)
 class MonitorReport(Record):
     """One check of a model in service."""
 
@@ -144,6 +155,10 @@ class MonitorReport(Record):
     calibration: Calibration | None = None
     slices: tuple[Slice, ...] = ()  # worst first
     late_rows: int = 0  # of earlier windows, logged after their check
+    waiting: bool = False  # no window was complete yet, so nothing was checked
+    incident: Incident | None = None  # that is open, or that this check resolved
+    notes: tuple[str, ...] = ()  # on the checking itself: what remains, who could not be told
+    earlier: tuple["MonitorReport", ...] = ()  # windows that were caught up before this one
 
     @property
     def drifted(self) -> bool:
@@ -167,8 +182,13 @@ class MonitorReport(Record):
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 2 flagged (drifted, harmed or due for retraining), 3 not enough evidence."""
-        return EXIT_CODES[Outcome.FAIL if self.retrain else self.outcome]
+        """0 fine, 2 flagged (drifted, harmed or due for retraining), 3 not enough evidence.
+
+        Of several windows the first that holds for any of 2, 3, 0.
+        """
+        codes = {item.exit_code for item in self.earlier}
+        codes.add(EXIT_CODES[Outcome.FAIL if self.retrain else self.outcome])
+        return next(code for code in (2, 3, 0) if code in codes)
 
     def to_dict(self) -> dict[str, Any]:
         """The report with its verdicts."""

@@ -59,7 +59,8 @@ def any_of(hint: Any) -> st.SearchStrategy:
     if origin is tuple and inner[-1] is not ...:
         return st.tuples(*(any_of(item) for item in inner))
     if origin in (tuple, Sequence):
-        return st.lists(any_of(inner[0]), max_size=1).map(tuple)
+        # deferred: a record may hold others of its kind
+        return st.lists(st.deferred(lambda: any_of(inner[0])), max_size=1).map(tuple)
     return st.none()  # functions: not part of a record's value
 
 
