@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pandas as pd
 
 from lifecycle.config import Config
 from lifecycle.errors import DataError, ModelNotFound
 from lifecycle.models import loading, specs
-from lifecycle.models.predicting import LoadedModel
+from lifecycle.models.predicting import LoadedModel, Output
 from lifecycle.records import ModelSpec, ModelVersion
 from lifecycle.stores.runs import FOLDER, log_files
 from lifecycle.stores.tracking import answers, quiet
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SPEC_RUN = "lifecycle.spec_run"
 DIGEST = "lifecycle.digest"
 COMPILED = "lifecycle.compiled"
+ANSWERS = "data/holdout_answers.parquet"
 
 
 def spec(client: "MlflowClient", version: ModelVersion) -> ModelSpec:
@@ -66,6 +68,38 @@ def holdout(client: "MlflowClient", version: ModelVersion) -> pd.DataFrame:
 def holdout_of_run(client: "MlflowClient", run_id: str) -> pd.DataFrame:
     """The hold-out rows of a training, by its run."""
     return _parquet(_text(client, run_id, "data/holdout.parquet"), f"run {run_id}")
+
+
+def answers_table(output: Output) -> pd.DataFrame:
+    """A model's answers to its hold-out rows as they are stored with it: `ANSWERS`.
+
+    >>> answers_table(Output(np.array([1, 0]), np.array([[0.2, 0.8], [0.9, 0.1]])))
+       prediction  score
+    0           1    0.8
+    1           0    0.1
+    """
+    table = pd.DataFrame({"prediction": output.prediction})
+    if output.score is not None:
+        table["score"] = output.score.tolist() if output.score.ndim > 1 else output.score
+    return table
+
+
+def holdout_answers(client: "MlflowClient", version: ModelVersion) -> Output:
+    """What the version answered to its hold-out rows, in their order.
+
+    Raises:
+        ModelNotFound: the version stores none; it is from before they were kept, or has no rows.
+    """
+    return as_output(_parquet(_text(client, _spec_run(version), ANSWERS), version.ref))
+
+
+def as_output(table: pd.DataFrame) -> Output:
+    """The answers that `answers_table` made a table of."""
+    prediction = table["prediction"].to_numpy()
+    if "score" not in table:
+        return Output(prediction)
+    score = np.array(table["score"].tolist(), dtype=np.float64)
+    return Output(prediction, score if score.ndim > 1 else np.column_stack((1.0 - score, score)))
 
 
 def reference(client: "MlflowClient", version: ModelVersion) -> pd.DataFrame:

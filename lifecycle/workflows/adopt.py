@@ -327,6 +327,7 @@ def _stored(config: Config, loaded: LoadedModel, given: Given) -> _Stored:
     if labels is not None:
         spec = _judged(spec, labels, output)
         contents["data/holdout.parquet"] = rows
+        contents[artifacts.ANSWERS] = artifacts.answers_table(output)
         spec = replace(spec, holdout_rows=len(rows), split="given")
     seen = features.assign(**{given.time: frame[given.time]} if given.time else {})
     for name, values in (("prediction", output.prediction), ("score", output.score)):

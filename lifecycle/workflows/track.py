@@ -22,7 +22,7 @@ from lifecycle.models.predicting import Array
 from lifecycle.models.splits import Split
 from lifecycle.models.tables import Table
 from lifecycle.records import Candidate, Lineage, Metric, ModelSpec
-from lifecycle.stores import runs
+from lifecycle.stores import artifacts, runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -152,7 +152,9 @@ def _log(job: Job, run_id: str, found: Fitted, spec: ModelSpec) -> str:
         allow_pickle=job.config.models.allow_pickle,
     )
     runs.log_figures(job.client, run_id, spec.metrics, parameters, model_uri=uri)
-    runs.log_files(job.client, run_id, {"spec.json": specs.dumps(spec)})
+    contents: dict[str, str | bytes | pd.DataFrame] = {"spec.json": specs.dumps(spec)}
+    contents[artifacts.ANSWERS] = artifacts.answers_table(found.output)
+    runs.log_files(job.client, run_id, contents)
     return uri
 
 
