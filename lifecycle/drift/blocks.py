@@ -20,6 +20,7 @@ from lifecycle.drift.cells import Integers
 
 MAX_BLOCKS = 128
 FINE_BLOCKS = 8192  # lengths that would need more blocks than this are not summed
+MOST_EXACT = 94_906_265  # its square is below 2**53
 MIN_FINE_ROWS = 1.5  # nor those with fewer rows a block: they tell nothing
 DAY = 86_400
 # each length divides the next, so that blocks merge without being split
@@ -54,17 +55,9 @@ class Blocks:
             times: whole seconds since the epoch, shape (n,).
             width: number of bands.
         """
-        low, high = int(times.min()), int(times.max())
-        seconds = _length(low, high)
-        first = low // seconds
-        counts = _table(bands, times // seconds - first, width)
-        products = {}
-        for length in LADDER:
-            blocks = high // length - low // length + 1
-            if length < seconds and blocks <= min(FINE_BLOCKS, bands.size / MIN_FINE_ROWS):
-                fine = _table(bands, times // length - low // length, width)
-                products[length] = fine.T @ fine
-        return cls(seconds, first, counts, products)
+        ticks = Ticks.of(times)
+        flat = np.bincount(ticks.numbers(times) * width + bands, minlength=ticks.count * width)
+        return ticks.blocks(flat.reshape(-1, width).astype(np.int64))
 
     def coarser(self, seconds: int) -> "Blocks":
         """The same counts in blocks of `seconds`, a longer length of the ladder."""
@@ -130,7 +123,78 @@ def _length(low: int, high: int) -> int:
     return LADDER[-1]
 
 
-def _table(bands: Integers, numbers: Integers, width: int) -> Integers:
-    blocks = int(numbers.max()) + 1
-    flat = np.bincount(numbers * width + bands, minlength=blocks * width)
-    return flat.reshape(blocks, width).astype(np.int64)
+@dataclass(frozen=True)
+class Ticks:
+    """The blocks that a table's rows fall into, shared by all its columns.
+
+    Rows are counted once, in the shortest blocks that are of use; those of all longer lengths
+    follow from their sums, as each length divides the next.
+
+    >>> ticks = Ticks.of(np.array([0, 60, 86_400]))
+    >>> ticks.seconds, ticks.blocks(np.array([[1, 1], [1, 0]] + [[0, 0]] * 95)).counts.shape
+    (900, (97, 2))
+
+    Attributes:
+        low: first row's time, whole seconds since the epoch.
+        high: last row's.
+        rows: of the table.
+        seconds: length of the blocks that are counted.
+    """
+
+    low: int
+    high: int
+    rows: int
+    seconds: int
+
+    @classmethod
+    def of(cls, times: Integers) -> "Ticks":
+        """The blocks of rows at these times, whole seconds since the epoch, shape (n,)."""
+        return cls.spanning(int(times.min()), int(times.max()), times.size)
+
+    @classmethod
+    def spanning(cls, low: int, high: int, rows: int) -> "Ticks":
+        """The blocks of so many rows between two times, both included."""
+        wanted = _length(low, high)
+        most = min(FINE_BLOCKS, rows / MIN_FINE_ROWS)
+        useful = [item for item in LADDER if high // item - low // item + 1 <= most]
+        return cls(low, high, rows, min([wanted, *useful]))
+
+    @property
+    def count(self) -> int:
+        """How many blocks."""
+        return self.high // self.seconds - self.low // self.seconds + 1
+
+    def numbers(self, times: Integers) -> Integers:
+        """The block of each row, from 0, shape (n,)."""
+        return times // self.seconds - self.low // self.seconds
+
+    def blocks(self, table: Integers) -> Blocks:
+        """Counts and sums of products from counts by block and band, shape (count, width)."""
+        wanted = _length(self.low, self.high)
+        products = {}
+        most = min(FINE_BLOCKS, self.rows / MIN_FINE_ROWS)
+        first, seconds = self.low // self.seconds, self.seconds
+        for length in LADDER:
+            if not self.seconds <= length <= wanted:
+                continue
+            table = _folded(table, first, seconds, length)
+            first, seconds = self.low // length, length
+            if length < wanted and len(table) <= most:
+                products[length] = _squared(table)
+        return Blocks(wanted, first, table, products)
+
+
+def _folded(table: Integers, first: int, seconds: int, length: int) -> Integers:
+    """Counts in blocks of `seconds`, the first of number `first`, in blocks of `length`."""
+    if length == seconds:
+        return table
+    numbers = (np.arange(len(table)) + first) * seconds // length
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+    return np.add.reduceat(table, starts, axis=0)
+
+
+def _squared(table: Integers) -> Integers:
+    if table.sum() < MOST_EXACT:  # floats multiply faster and are exact up to 2**53
+        floats = table.astype(np.float64)
+        return (floats.T @ floats).astype(np.int64)
+    return table.T @ table

@@ -71,20 +71,30 @@ class LevelCells:
 
 def quantile_cells(values: Floats) -> NumericCells:
     """Cells from the reference's finite values, shape (n,); no finite value gives no cell."""
-    ordered = np.sort(values[np.isfinite(values)])
+    return ordered_cells(np.sort(values[np.isfinite(values)]))
+
+
+def ordered_cells(ordered: Floats) -> NumericCells:
+    """The same from finite values that are sorted."""
     if not ordered.size:
         return NumericCells((0.0,))
-    distinct = _distinct(ordered)
-    if distinct is None:
-        distinct = _quantiles(ordered)
+    found = distinct(ordered, MAX_CELLS)
+    if found is None:
+        found = _quantiles(ordered)
     lowest = float(np.nextafter(ordered[0], -np.inf))
-    return NumericCells((lowest, *(float(edge) for edge in distinct)))
+    return NumericCells((lowest, *found.tolist()))
 
 
-def _distinct(ordered: Floats) -> Floats | None:
-    """The values themselves where there are few of them."""
-    starts = np.flatnonzero(np.diff(ordered) > 0) if ordered.size else np.array([], dtype=np.int64)
-    return np.append(ordered[starts], ordered[-1]) if starts.size < MAX_CELLS else None
+def distinct(ordered: Floats, most: int) -> Floats | None:
+    """The different ones of sorted values, shape (k,); None where there are more than `most`."""
+    if ordered.size > 64 * most:  # a glance at some tells mostly
+        glance = ordered[:: ordered.size // (8 * most)]
+        if np.count_nonzero(glance[1:] != glance[:-1]) >= most:
+            return None
+    starts = np.flatnonzero(ordered[1:] != ordered[:-1])
+    if not ordered.size or starts.size >= most:
+        return ordered if not ordered.size else None
+    return np.append(ordered[starts], ordered[-1])
 
 
 def _quantiles(ordered: Floats) -> Floats:
@@ -107,7 +117,11 @@ def common_levels(values: pl.Series) -> tuple[tuple[str, ...], bool, int]:
     Returns:
         The levels (at most 200), whether that is all of them, and how many there are.
     """
-    counted = values.drop_nulls().alias("level").value_counts(name="rows")
+    return ranked_levels(values.drop_nulls().alias("level").value_counts(name="rows"))
+
+
+def ranked_levels(counted: pl.DataFrame) -> tuple[tuple[str, ...], bool, int]:
+    """The same from a table of each `level` and its `rows`."""
     ranked = counted.sort(["rows", "level"], descending=[True, False])
     names = ranked["level"].head(MAX_LEVELS).to_list()
     return tuple(names), ranked.height <= MAX_LEVELS, ranked.height

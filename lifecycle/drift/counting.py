@@ -21,19 +21,19 @@ import numpy as np
 import polars as pl
 
 from lifecycle.drift.cells import (
+    MAX_LEVELS,
     TEXT_SHARE,
     Integers,
-    LevelCells,
     NumericCells,
-    common_levels,
     level_bands,
     numeric_bands,
     ordered_cells,
+    ranked_levels,
 )
 from lifecycle.drift.clock import Clock
 from lifecycle.drift.columns import Column, Ordered, sample_rows
 from lifecycle.drift.cuts import Cuts, counted, fine_cuts
-from lifecycle.drift.kinds import kind_of, numbers, ordered, texts
+from lifecycle.drift.kinds import kind_of, level_rows, numbers, ordered
 from lifecycle.drift.pairs import Pairs
 from lifecycle.drift.profile import LEVELLED, ColumnProfile, Profile
 
@@ -132,7 +132,11 @@ def _index(column: Counted) -> Integers:
 
 
 def count_column(
-    column: Column, chosen: Integers | None, clock: Clock | None, known: ColumnProfile | None
+    column: Column,
+    chosen: Integers | None,
+    clock: Clock | None,
+    known: ColumnProfile | None,
+    finer: tuple[float, ...] = (),
 ) -> Counted:
     """Count one column.
 
@@ -141,29 +145,26 @@ def count_column(
         chosen: the rows that stand for all; None for all of them.
         clock: the rows' times; None where they have no known order.
         known: the reference's counts of that column; None where this is the reference.
+        finer: further edges, at which a large column is counted for its scores.
     """
     column = column.held()
     sample = column.at(chosen)
-    kind = kind_of(sample)
-    if kind == "empty":
-        kind = next((found for found in map(kind_of, column.read()) if found != "empty"), kind)
+    kinds = map(kind_of, column.read())
+    kind = next((found for found in kinds if found != "empty"), "empty")
     like = known if known and known.kind == kind else None
     found = None
     if kind == "numeric":
-        found = _numeric(column, sample, like)
+        found = _numeric(column, sample, like, finer)
     elif kind in LEVELLED and not (known and known.kind == "text"):
         found = _levelled(column, sample, kind, like)
     if found is None:
         found = _unvalued(column, sample, kind, known)
     if clock is None or not column.rows:
         return found
-    blocks = clock.blocks(found.profile, column)
-    return replace(found, profile=replace(found.profile, blocks=blocks))
+    return replace(found, profile=clock.timed(found.profile, column))
 
 
-def _unvalued(
-    column: Column, sample: pl.Series, kind: str, known: ColumnProfile | None
-) -> Counted:
+def _unvalued(column: Column, sample: pl.Series, kind: str, known: ColumnProfile | None) -> Counted:
     """A column of which only missing values are counted."""
     note = {
         "datetime": "dates and times move on by nature",
@@ -175,25 +176,33 @@ def _unvalued(
     note = f"{note}: only missing values are compared"
     if kind == "empty" and known:  # all null, in the reference's cells, so that parts merge
         counts = (*[0] * (len(known.counts) - 1), column.rows)
-        nothing = {"low": None, "high": None, "total": 0.0, "squares": 0.0, "infinite": (0, 0)}
-        bare = replace(known, rows=column.rows, counts=counts, blocks=None, **nothing)
+        bare = ColumnProfile(
+            column.name,
+            known.kind,
+            column.rows,
+            counts,
+            edges=known.edges,
+            levels=known.levels,
+            complete=known.complete,
+            bands=known.bands,
+        )
         return Counted(bare, note, sample)
     null = sum(chunk.null_count() for chunk in column.read())
     counts = (column.rows - null, null)
     plain = "text" if kind in LEVELLED else kind
-    return Counted(
-        ColumnProfile(column.name, plain, column.rows, counts, bands=(0,)), note, sample
-    )
+    return Counted(ColumnProfile(column.name, plain, column.rows, counts, bands=(0,)), note, sample)
 
 
-def _numeric(column: Column, sample: pl.Series, like: ColumnProfile | None) -> Counted:
+def _numeric(
+    column: Column, sample: pl.Series, like: ColumnProfile | None, finer: tuple[float, ...]
+) -> Counted:
     if column.whole:
         (series,) = column.read()
         values: Ordered = ordered(series)
         edges = like.edges if like else ordered_cells(values.values).edges
         profile = counted(column.name, values, edges)
         return Counted(_banded(profile, like), "", sample, values)
-    cuts = Cuts(like.edges, ()) if like else fine_cuts(ordered(sample).values)
+    cuts = Cuts(like.edges, finer) if like else fine_cuts(ordered(sample).values)
     fine = None
     for chunk in column.read():
         part = counted(column.name, ordered(chunk), cuts.all)
@@ -212,19 +221,18 @@ def _levelled(
     column: Column, sample: pl.Series, kind: str, like: ColumnProfile | None
 ) -> Counted | None:
     """A column of levels; None when its levels are too many to be told apart."""
-    if not column.whole and like is None and _too_many(*common_levels(level_rows(sample))):
+    if not column.whole and like is None and _too_many(level_rows(sample)):
         return None
-    kept = None if column.whole else MOST_LEVELS
-    table, other = _level_table(column, kept, like.levels if like else ())
-    known = table["rows"].sum() + other
+    table, other = _levels(column, like)
     if like:
         levels, complete = like.levels, like.complete
     else:
-        levels, complete, distinct = common_levels(table)
+        levels, complete, _ = ranked_levels(table)
         complete = complete and not other
-        if column.whole and _too_many(levels, complete, distinct, table):
+        if column.whole and _too_many(table):
             return None
-    found = dict(table.filter(pl.col("level").is_in(list(levels))).rows())
+    known = _rows(table) + other
+    found = dict(table.rows() if table.height <= MOST_LEVELS else _only(table, levels).rows())
     inner = [found.get(level, 0) for level in levels]
     counts = (*inner, known - sum(inner), column.rows - known)
     bands = like.bands if like else level_bands(np.array(counts), complete=complete)
@@ -232,3 +240,40 @@ def _levelled(
         column.name, kind, column.rows, counts, levels=levels, complete=complete, bands=bands
     )
     return Counted(profile, "", sample, None if other else table)
+
+
+def _too_many(table: pl.DataFrame) -> bool:
+    """Whether a column of these levels is one of texts or ids."""
+    known = _rows(table)
+    rare = known - int(table["rows"].top_k(MAX_LEVELS).sum())
+    ids = table.height > MIN_IDS and table.height > ID_SHARE * known
+    return rare > TEXT_SHARE * known or ids
+
+
+def _levels(column: Column, like: ColumnProfile | None) -> tuple[pl.DataFrame, int]:
+    """Each level with its rows, and the rows of levels that were too many to be kept."""
+    table, other = None, 0
+    names = like.levels if like else ()
+    for chunk in column.read():
+        part = level_rows(chunk)
+        if table is not None:
+            part = pl.concat([table, part]).group_by("level").agg(pl.col("rows").sum())
+        table = part
+        if not column.whole and table.height > MOST_LEVELS:
+            names = names or ranked_levels(table)[0]
+            kept = _only(table, names)
+            other += _rows(table) - _rows(kept)
+            table = kept
+    assert table is not None
+    if not other:
+        return table, 0
+    kept = _only(table, names)
+    return kept, other + _rows(table) - _rows(kept)
+
+
+def _rows(table: pl.DataFrame) -> int:
+    return int(table["rows"].sum())
+
+
+def _only(table: pl.DataFrame, levels: Collection[str]) -> pl.DataFrame:
+    return table.filter(pl.col("level").is_in(list(levels)))

@@ -7,6 +7,7 @@
 import polars as pl
 
 from lifecycle.drift.cells import Floats
+from lifecycle.drift.columns import Ordered
 
 
 def kind_of(series: pl.Series) -> str:
@@ -41,3 +42,17 @@ def texts(series: pl.Series) -> pl.Series:
         words = [str(item).lower() if isinstance(item, bool) else item for item in series]
         return pl.Series(series.name, words, dtype=pl.String)
     return series.cast(pl.String)
+
+
+def ordered(series: pl.Series) -> Ordered:
+    """A numeric column's values, sorted."""
+    whole = series.dtype.is_integer() and not series.null_count()
+    return Ordered.of(numbers(series), whole=whole, single=series.dtype == pl.Float32)
+
+
+def level_rows(series: pl.Series) -> pl.DataFrame:
+    """How many rows each level has, null left out: columns `level` (text) and `rows`."""
+    if series.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
+        series = texts(series)
+    counted = series.drop_nulls().alias("level").value_counts(name="rows")
+    return counted.with_columns(texts(counted["level"]), counted["rows"].cast(pl.Int64))

@@ -9,7 +9,7 @@ A value's score is its cell's mid-rank among the reference, a whole number from 
 that sums are exact and merge in any order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from lifecycle.drift.cells import Floats, Integers
 
 MAX_COLUMNS = 20
-MOST_ROWS = 100_000
 SCALE = 1000
 
 
@@ -50,15 +49,14 @@ class Pairs:
 
         Args:
             cells: by column each row's index and the reference's counts; the first 20 are used,
-                and of more than 100,000 rows evenly spaced ones.
+                all of as many rows.
         """
-        names = tuple(cells)[:MAX_COLUMNS]
+        names = cls.first(tuple(cells))
         if len(names) < 2:
             return cls()
         scores, known = [], []
         for name in names:
             index, counts = cells[name]
-            index = index[:: -(-index.size // MOST_ROWS) or 1]
             ranks = np.rint((2 * mid_ranks(np.asarray(counts[:-1])) - 1) * SCALE)
             scores.append(np.append(ranks, 0.0)[index])
             known.append(index != len(counts) - 1)
@@ -66,6 +64,11 @@ class Pairs:
         mask = np.array(known, dtype=np.float64)
         sums = (mask @ mask.T, values @ mask.T, values**2 @ mask.T, values @ values.T)
         return cls(names, np.rint(np.array(sums)).astype(np.int64))
+
+    @staticmethod
+    def first(names: Sequence[str]) -> tuple[str, ...]:
+        """The columns whose pairs are counted: the first 20."""
+        return tuple(names)[:MAX_COLUMNS]
 
     def merge(self, other: "Pairs") -> "Pairs":
         """The sums of both, over the columns that both have."""

@@ -1,0 +1,136 @@
+"""A column that is read as often as needed, at most two million rows at a time.
+
+>>> column = Column.of(pl.Series("age", [31, 45, 28]))
+>>> column.rows, [chunk.to_list() for chunk in column.read()]
+(3, [[31, 45, 28]])
+
+Tables in memory and files are counted by the same code: a table of up to two million rows is one
+chunk, and what is kept of it is exact; a larger one is read chunk by chunk in flat memory. What
+needs rows rather than counts (correlations, reasons, where to cut a large column) is taken from
+at most 100,000 of them, the same rows of every column.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from lifecycle.drift.cells import Floats, Integers
+
+EXACT_ROWS = 2_000_000
+SAMPLE_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: of the column.
+        rows: of the table.
+        read: the values in order, in chunks of at most `EXACT_ROWS`; of one type.
+    """
+
+    name: str
+    rows: int
+    read: Callable[[], Iterable[pl.Series]]
+
+    @classmethod
+    def of(cls, series: pl.Series) -> "Column":
+        """A column in memory."""
+        chunks = [series.slice(at, EXACT_ROWS) for at in range(0, series.len() or 1, EXACT_ROWS)]
+        return cls(series.name, series.len(), lambda: chunks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows are one chunk."""
+        return self.rows <= EXACT_ROWS
+
+    def held(self) -> "Column":
+        """The same column, read now and kept where it is one chunk."""
+        if not self.whole:
+            return self
+        chunks = list(self.read())
+        return replace(self, read=lambda: chunks)
+
+    def at(self, rows: Integers | None) -> pl.Series:
+        """The values of some rows; all of them for None."""
+        if rows is None:
+            (series,) = self.read()
+            return series
+        taken, start = [], 0
+        for chunk in self.read():
+            first, last = np.searchsorted(rows, (start, start + chunk.len()))
+            taken.append(chunk.gather(rows[first:last] - start))
+            start += chunk.len()
+        return pl.concat(taken)
+
+
+def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> Integers | None:
+    """Which rows stand for all: one at random of each stretch of equal length, in order.
+
+    Evenly spaced rows would see one of two hundred machines that write in turn.
+
+    >>> sample_rows(100) is None  # all of them
+    True
+    >>> sample_rows(10, most=5).tolist()
+    [1, 3, 5, 6, 8]
+
+    Returns:
+        Row numbers, at most `most`; None where that is all rows.
+    """
+    if rows <= most:
+        return None
+    step = -(-rows // most)
+    starts = np.arange(0, rows, step)
+    chosen = starts + np.random.default_rng(0).integers(0, step, starts.size)
+    return np.asarray(np.minimum(chosen, rows - 1), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A numeric column's values, sorted once: counts, extremes and scores follow from them.
+
+    >>> ordered = Ordered.of(np.array([3.0, np.nan, 1.0, np.inf, 2.0]))
+    >>> ordered.values.tolist(), ordered.infinite, ordered.null
+    ([1.0, 2.0, 3.0], (0, 1), 1)
+    >>> ordered.upto(np.array([0.0, 2.5])).tolist()
+    [0, 2]
+
+    Attributes:
+        values: finite values, shape (n,), ascending.
+        infinite: how many were minus and plus infinity.
+        null: how many were null or NaN.
+        whole: whether the column is of a type of whole numbers and has no null.
+        single: whether it is of 32-bit floats.
+    """
+
+    values: Floats
+    infinite: tuple[int, int]
+    null: int
+    whole: bool = False
+    single: bool = False
+
+    @classmethod
+    def of(cls, values: Floats, *, whole: bool = False, single: bool = False) -> "Ordered":
+        """Sort float64 values of shape (n,), null as NaN; the array is not changed."""
+        ordered = np.sort(values)  # NaN goes last
+        known = int(np.searchsorted(ordered, np.nan)) if ordered.size else 0
+        first = int(np.searchsorted(ordered[:known], -np.inf, side="right"))
+        last = int(np.searchsorted(ordered[:known], np.inf))
+        infinite = (first, known - last)
+        return cls(ordered[first:last], infinite, values.size - known, whole, single)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return self.values.size + sum(self.infinite) + self.null
+
+    def upto(self, limits: Floats) -> Integers:
+        """How many finite values are at most each limit."""
+        return np.searchsorted(self.values, limits, side="right")
+
+    def below(self, limits: Floats) -> Integers:
+        """How many finite values are less than each limit."""
+        return np.searchsorted(self.values, limits)
