@@ -3,9 +3,10 @@
 import datetime as dt
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from rates import Rate, Row
 from tables import SMALL, TITLES, UNCHANGED, goal
@@ -93,6 +94,13 @@ def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     return lines + ["| " + " | ".join(cells) + " |" for cells in body]
 
 
+def shown(value: Any) -> str:
+    """A figure with three digits that count, or a word."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def goals(rows: Sequence[Row]) -> list[str]:
     """Each goal, the row that is furthest from it, and whether all its rows reach it."""
     groups: dict[str, list[Row]] = {}
@@ -148,16 +156,25 @@ def version(name: str) -> str:
 
 
 def document(
-    rows: dict[str, list[Row]], speed: Sequence[str], *, command: str, notes: Sequence[str]
+    rows: Mapping[str, Sequence[Row]],
+    speed: Sequence[Mapping[str, Any]],
+    *,
+    command: str,
+    notes: Sequence[str],
 ) -> str:
     """The whole of RESULTS.md."""
     every = [row for name in rows for row in rows[name]]
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     load = f"load {os.getloadavg()[0]:.1f} at the end"
     lines = ["# Error rates of drift verdicts", "", f"{today}, {machine()}, {load}.", ""]
-    lines += [*notes, "", f"    {command}", "", LEGEND, "", *goals(every)]
+    for note in notes:
+        lines += [note, ""]
+    lines += [f"    {command}", "", LEGEND, "", *goals(every)]
     for name, members in rows.items():
         if members:
             lines += table(name, members)
-    lines += speed
+    if speed:
+        heads = list(dict.fromkeys(head for row in speed for head in row))
+        body = [[shown(row.get(head, "")) for head in heads] for row in speed]
+        lines += [f"## {TITLES['speed']}", "", *markdown(heads, body)]
     return "\n".join(lines).rstrip() + "\n"

@@ -10,15 +10,19 @@ import json
 import multiprocessing
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from rates import gather
+from evidently_rule import verify
+from measuring import measure
+from picture import draw_rates
+from rates import Row, gather
 from report import document
 from rules import RULES, rule
 from tables import TABLES, Plan, plans
@@ -27,6 +31,7 @@ from lifecycle.errors import LifecycleError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 HERE = Path(__file__).parent
+SPEED = "speed"
 Job = tuple[Plan, int]
 
 
@@ -43,30 +48,34 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault(threads, "1")
     started = time.perf_counter()
     folder = given.output.parent / ".partial"
+    folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "jobs.jsonl"
     if not given.resume:
         kept.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
     every = {name: plans(name, quick=given.quick, windows=given.windows) for name in TABLES}
-    asked = [plan for name in given.only if name in every for plan in every[name]]
     done = read(kept)
     todo = [
         (plan, draw)
-        for plan in sorted(asked, key=lambda plan: -plan.reference)
+        for plan in sorted((p for name in every for p in every[name]), key=lambda p: -p.reference)
         for draw in range(plan.draws)
-        if identity(plan, draw, given.rules) not in done
+        if plan.table in given.only and identity(plan, draw, given.rules) not in done
     ]
     for result in measured(todo, given.rules, given.jobs, kept):
         done[result["key"]] = result
-    rows = {
-        name: [
-            row for plan in every[name] for row in gather(plan, results(done, plan, given.rules))
-        ]
-        for name in every
-    }
-    minutes = (time.perf_counter() - started) / 60
-    command = "python benchmarks/drift/run.py " + shlex.join(arguments or sys.argv[1:])
-    text = document(rows, [], command=command.rstrip(), notes=[f"{minutes:.1f} minutes."])
+    if SPEED in given.only and SPEED not in done:
+        keep(kept, result := {"key": SPEED, "rows": speed_rows(quick=given.quick)})
+        done[SPEED] = result
+    rows = {name: gathered(every[name], done, given.rules) for name in every}
+    notes = [f"Measured in {(time.perf_counter() - started) / 60:.1f} minutes."]
+    if "evidently" in given.rules:
+        notes.append(checked())
+    words = sys.argv[1:] if arguments is None else arguments
+    command = f"python benchmarks/drift/run.py {shlex.join(words)}".rstrip()
+    picture = given.output.with_name("rates.png")
+    if draw_rates(rows, picture):
+        notes.append(f"![False alarms by window size]({picture.name})")
+    speed = done.get(SPEED, {}).get("rows", [])
+    text = document(rows, speed, command=command, notes=notes)
     print(text)
     given.output.write_text(text, encoding="utf-8")
     return 0
@@ -75,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [*TABLES, "speed"]
+    names = [*TABLES, SPEED]
     parser.add_argument(
         "--quick", action="store_true", help="two minutes: few windows, no large ones"
     )
@@ -102,10 +111,37 @@ def identity(plan: Plan, draw: int, rules: list[str]) -> str:
     return f"{plan!r} {draw} {','.join(rules)}"
 
 
-def results(done: dict[str, Any], plan: Plan, rules: list[str]) -> list[Any]:
-    """What was measured for a plan."""
-    keys = (identity(plan, draw, rules) for draw in range(plan.draws))
-    return [done[key] for key in keys if key in done]
+def gathered(plans: list[Plan], done: dict[str, Any], rules: list[str]) -> list[Row]:
+    """The rows of a table that something was measured for."""
+    rows = []
+    for plan in plans:
+        keys = [identity(plan, draw, rules) for draw in range(plan.draws)]
+        rows += gather(plan, [done[key] for key in keys if key in done])
+    return rows
+
+
+def checked() -> str:
+    """Whether Evidently itself gives the scores that its rule is computed with."""
+    try:
+        worst = verify()
+    except ImportError:
+        return "Evidently is not installed: its scores were not checked against it."
+    except Exception as error:  # noqa: BLE001 - what was measured is still shown
+        return f"**Evidently's own scores are others**: {error}"
+    return f"Evidently's own preset gave the same alarms and scores (within {worst:.0e})."
+
+
+def speed_rows(*, quick: bool) -> list[dict[str, Any]]:
+    """The rows of speed.py, measured in a process of its own with nothing beside it."""
+    code = f"import json, speed; print(json.dumps(speed.rows({'quick=True' if quick else ''})))"
+    threads = {key: value for key, value in os.environ.items() if key not in THREADS}
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=HERE, env=threads, stdout=subprocess.PIPE, check=False
+    )
+    try:
+        return list(json.loads(child.stdout.splitlines()[-1]))
+    except (ValueError, IndexError):
+        return [{"failed": f"speed.py ended with {child.returncode} and no rows"}]
 
 
 def read(kept: Path) -> dict[str, Any]:
@@ -120,56 +156,54 @@ def read(kept: Path) -> dict[str, Any]:
     return found
 
 
+def keep(kept: Path, result: dict[str, Any]) -> None:
+    """Add one result to what is kept."""
+    with kept.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+
+
 def measured(todo: list[Job], rules: list[str], jobs: int, kept: Path) -> Iterator[Any]:
     """Measure all jobs and keep each result as soon as it is there."""
     started = time.perf_counter()
-    with kept.open("a", encoding="utf-8") as file:
-        for place, (job, result) in enumerate(pooled(todo, rules, jobs), 1):
-            result["key"] = identity(*job, rules)
-            file.write(json.dumps(result) + "\n")
-            file.flush()
-            spent = time.perf_counter() - started
-            left = spent / place * (len(todo) - place)
-            text = f"[{place}/{len(todo)}] {job[0].key}, {spent:.0f} s, about {left:.0f} s left"
-            print(text, file=sys.stderr, flush=True)
-            yield result
+    for place, (job, result) in enumerate(pooled(todo, rules, jobs), 1):
+        result["key"] = identity(*job, rules)
+        keep(kept, result)
+        spent = time.perf_counter() - started
+        left = spent / place * (len(todo) - place)
+        text = f"[{place}/{len(todo)}] {job[0].key}, {spent:.0f} s, about {left:.0f} s left"
+        print(text, file=sys.stderr, flush=True)
+        yield result
 
 
 def pooled(todo: list[Job], rules: list[str], jobs: int) -> Iterator[tuple[Job, Any]]:
     """Results as they come; a job that kills its process fails alone.
 
-    When a process dies all jobs of its pool are lost: they are measured again one by one, so that
+    When a process dies, the jobs of its pool are lost: they are measured again one by one, so that
     the one that did it is known.
     """
     left = list(todo)
-    while left:
-        first = left[:1] if jobs == 0 else left
-        with ProcessPoolExecutor(max(1, jobs), multiprocessing.get_context("spawn")) as pool:
-            futures: dict[Future[Any], Job] = {
-                pool.submit(_measure, job, rules): job for job in first
-            }
-            for future in as_completed(futures):
-                job = futures[future]
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    if jobs:
-                        continue
-                    result = failed("the process died (out of memory?)", job[1], rules)
-                left.remove(job)
-                yield job, result
-        jobs = 0 if left else jobs
+    for job, result in _pool(todo, rules, jobs):
+        left.remove(job)
+        yield job, result
+    for job in left:
+        found = [result for _, result in _pool([job], rules, 1)]
+        yield job, found[0] if found else died(rules, job[1])
 
 
-def _measure(job: Job, rules: list[str]) -> Any:
-    from measuring import measure
+def _pool(todo: list[Job], rules: list[str], jobs: int) -> Iterator[tuple[Job, Any]]:
+    """What a pool of processes gives until one of them dies."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(measure, *job, rules): job for job in todo}
+        for future in as_completed(futures):
+            try:
+                yield futures[future], future.result()
+            except BrokenProcessPool:
+                return
 
-    return measure(*job, rules)
 
-
-def failed(text: str, draw: int, rules: list[str]) -> dict[str, Any]:
-    """A result that says only why there is none."""
-    errors = {f"0|{name}": text for name in rules}
+def died(rules: list[str], draw: int) -> dict[str, Any]:
+    """The result of a job whose process ended."""
+    errors = {f"0|{name}": "the process died, perhaps for want of memory" for name in rules}
     return {"draw": draw, "counts": {}, "errors": errors, "seconds": {}}
 
 

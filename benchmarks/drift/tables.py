@@ -53,16 +53,19 @@ class Plan:
         return max(size.draws for size in self.sizes)
 
 
+def spread(rows: int, windows: int, draws: int, others: int | None = None) -> Size:
+    """So many windows, and so many of other rules, on at most so many references."""
+    draws = min(draws, windows)
+    asked = None if others is None else max(1, round(draws * others / windows))
+    return Size(rows, math.ceil(windows / draws), draws, asked)
+
+
 def _independent() -> Iterator[Plan]:
-    large = (Size(100_000, 1, 40, 20), Size(1_000_000, 1, 6, 2))
-    for reference, per, draws in ((2_000, 10, 100), (10_000, 20, 50), (100_000, 50, 20)):
-        small = (Size(200, per, draws), Size(1_000, per, draws), Size(10_000, per // 2, draws // 2))
-        many = tuple(replace(size, per=max(1, size.draws // draws)) for size in large)
-        fewer = tuple(replace(size, draws=min(size.draws, draws)) for size in many)
-        yield Plan("independent", "independent", reference, (*small, *fewer))
-    most = (Size(200, 167, 6), Size(1_000, 167, 6), Size(10_000, 50, 6))
-    most += (Size(100_000, 6, 6, 3), Size(1_000_000, 1, 6, 2))
-    yield Plan("independent", "independent", 1_000_000, most)
+    wanted = ((200, 2000, 1000), (1_000, 2000, 1000), (10_000, 300, 300), (100_000, 40, 20))
+    wanted += ((1_000_000, 20, 5),)
+    for reference, draws in ((2_000, 100), (10_000, 50), (100_000, 20), (1_000_000, 8)):
+        sizes = tuple(spread(rows, many, draws, fewer) for rows, many, fewer in wanted)
+        yield Plan("independent", "independent", reference, sizes)
 
 
 def _timed() -> Iterator[Plan]:
@@ -75,7 +78,7 @@ def _changes() -> Iterator[Plan]:
     sizes = (Size(200, 20, 20), Size(1_000, 20, 20), Size(10_000, 5, 20))
     plain = tuple(name for name in CHANGES if name not in ("three columns 1 sd", SMALL))
     yield Plan("changes", "independent", 10_000, sizes, (*plain, SMALL))
-    yield Plan("changes", "independent", 1_000_000, (Size(1_000_000, 3, 2, 1),), (SMALL,))
+    yield Plan("changes", "independent", 1_000_000, (Size(1_000_000, 5, 4, 1),), (SMALL,))
 
 
 def _season() -> Iterator[Plan]:
@@ -127,8 +130,7 @@ def _limited(size: Size, windows: int) -> Size:
     """As many windows as wished, on as many references as before or fewer; large ones no more."""
     if size.rows > MEASURED:
         windows = min(windows, size.per * size.draws)
-    draws = min(size.draws, max(1, windows // 2))
-    return replace(size, draws=draws, per=math.ceil(windows / draws))
+    return spread(size.rows, windows, min(size.draws, max(1, windows // 2)))
 
 
 @dataclass(frozen=True)
