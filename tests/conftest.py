@@ -1,13 +1,17 @@
 """Shared parts: a real MLflow on a copied sqlite file, a small real table, a clean environment."""
 
+import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +181,79 @@ def over_http(config: Config, mlflow_server: str, monkeypatch: pytest.MonkeyPatc
     """The configuration of a model on the server; tests share it, so give yours another name."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
     return config
+
+
+class Webhook:
+    """A receiver on loopback that can be started, stopped and started again at its port."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.answer = 200
+        self.delay = threading.Event()  # set: answers at once
+        self.delay.set()
+        self.port, self._server = 0, None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """For apprise."""
+        return f"json://127.0.0.1:{self.port}/hook"
+
+    def start(self) -> None:
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.delay.wait(60)
+                if webhook.answer == 200:
+                    webhook.got.append(json.loads(body))
+                self.send_response(webhook.answer)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """As much of SMTP (RFC 5321) as a message needs; messages go to the server's `got`."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 loopback\r\n")
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = list(iter(self.rfile.readline, b".\r\n"))
+                self.server.got.append(b"".join(lines).decode())
+            elif verb == b"QUIT":
+                self.wfile.write(b"221 bye\r\n")
+                return
+            self.wfile.write(b"250 ok\r\n")
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A real HTTP receiver: `.address`, `.got`, `.answer`, `.stop()`, `.start()`."""
+    made = Webhook()
+    yield made
+    made.delay.set()
+    made.stop()
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Any]:
+    """A real SMTP server: `.server_address`, `.got`."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.got = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

@@ -31,6 +31,7 @@ EXTRAS = {
     "compile": ("skl2onnx", "onnx", "onnxruntime"),
     "monitor": ("evidently",),
     "tune": ("optuna",),
+    "alerts": ("apprise",),
 }
 
 

@@ -17,6 +17,7 @@ HIDDEN = (
     "httptools",
     "uvloop",
     "optuna",
+    "apprise",
 )
 PROGRAM = f'''
 import contextlib, io, json, os, sys
