@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         kept.unlink(missing_ok=True)
     every = {name: plans(name, quick=given.quick, windows=given.windows) for name in TABLES}
     done = read(kept)
+    kept.write_text("".join(json.dumps(item) + "\n" for item in done.values()), encoding="utf-8")
     todo = [
         (plan, draw)
         for plan in sorted((p for name in every for p in every[name]), key=lambda p: -p.reference)
