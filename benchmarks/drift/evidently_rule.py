@@ -149,7 +149,17 @@ def _proportions(reference: Floats, live: Floats) -> float:
     return float(2 * (1 - stats.norm.cdf(abs(z))))
 
 
-def preset(reference: pl.DataFrame, window: pl.DataFrame) -> tuple[dict[str, float], bool]:
+def package(reference: pl.DataFrame, time: str | None) -> Judge:
+    """Evidently itself, for `run.py --rules ours,evidently_rule:package`: seconds a window."""
+    return lambda window: word(preset(reference, window, time)[1])
+
+
+package.every = 20
+
+
+def preset(
+    reference: pl.DataFrame, window: pl.DataFrame, time: str | None = None
+) -> tuple[dict[str, float], bool]:
     """Scores by column and the alarm, from Evidently's own DataDriftPreset."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -157,7 +167,7 @@ def preset(reference: pl.DataFrame, window: pl.DataFrame) -> tuple[dict[str, flo
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
 
-        numbers, levels = split(reference, None)
+        numbers, levels = split(reference, time)
         definition = DataDefinition(numerical_columns=numbers, categorical_columns=levels)
         sides = [
             Dataset.from_pandas(frame.to_pandas(), data_definition=definition)

@@ -195,11 +195,13 @@ def _pool(todo: list[Job], rules: list[str], jobs: int) -> Iterator[tuple[Job, A
     """What a pool of processes gives until one of them dies."""
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         futures = {pool.submit(measure, *job, rules): job for job in todo}
-        for future in as_completed(futures):
-            try:
+        try:
+            for future in as_completed(futures):
                 yield futures[future], future.result()
-            except BrokenProcessPool:
-                return
+        except BrokenProcessPool:
+            return
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def died(rules: list[str], draw: int) -> dict[str, Any]:
@@ -209,4 +211,7 @@ def died(rules: list[str], draw: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("ended; what was measured is kept: go on with --resume")

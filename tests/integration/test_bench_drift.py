@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "drift"))
 
 from changes import CHANGES
-from evidently_rule import evidently, few_values, preset, scorer, verify
+from evidently_rule import evidently, few_values, package, preset, scorer, verify
 from measuring import measure
 from run import main, pooled, read, speed_rows
 from streams import STREAMS
@@ -80,6 +81,17 @@ def test_scores_are_evidentlys_own(reference_rows, rows, change):
     theirs, alarm = preset(reference, window)
     assert {name: score for name, (score, _) in mine.items()} == pytest.approx(theirs, abs=1e-9)
     assert evidently(reference, None)(window)["evidently"] == ("alarm" if alarm else "quiet")
+
+
+def test_the_package_itself_is_a_rule_and_knows_the_time():
+    stream = STREAMS["AR(0.9)"]
+    reference = stream.frame(np.random.default_rng(0), 1500).select("ts", "x0", "x7", "c27")
+    window = stream.frame(np.random.default_rng(1), 300, 2000).select(reference.columns)
+    moved = window.with_columns(pl.col("x0", "x7") + 2)
+    for frame, alarm in ((reference, "quiet"), (moved, "alarm")):
+        assert package(reference, "ts")(frame) == alarm
+        assert evidently(reference, "ts")(frame)["evidently"] == alarm
+    assert package.every > 1
 
 
 def test_the_check_against_evidently_sees_another_definition(monkeypatch):
