@@ -22,12 +22,13 @@ from typing import Any
 import polars as pl
 from scipy import stats
 
+from lifecycle.drift.bounds import from_profiles
 from lifecycle.drift.correlations import Correlation, correlations
 from lifecycle.drift.counting import build_profile
 from lifecycle.drift.findings import FEWEST_FOR_RANKS, Finding, Pair, column_findings
 from lifecycle.drift.profile import ColumnProfile, Profile
 from lifecycle.drift.reasons import Facts, plural, reason
-from lifecycle.drift.scores import Score, exact, from_profiles
+from lifecycle.drift.scores import Scores, exact
 from lifecycle.records import ColumnDrift, DriftReport, Outcome
 
 PAIR_SHARE = 0.2  # of alpha, for all correlations together
@@ -45,7 +46,7 @@ class _Case:
     reference: Profile
     live: Profile
     rows: pl.DataFrame  # the live rows, or a sample of them
-    scores: Mapping[str, Score]
+    scores: Mapping[str, Scores | None]
     seconds: float | None
     alpha: float
     min_rows: int
@@ -79,7 +80,7 @@ def compare_frames(
         profile = build_profile(reference, time=time, ignore=ignore)
     left_out = {*ignore, *([time] if time else [])}
     live = build_profile(current, time=time, ignore=left_out, like=profile)
-    scores: dict[str, Score] = {}
+    scores: dict[str, Scores | None] = {}
     if isinstance(reference, pl.DataFrame):
         for name, column in live.columns.items():
             if column.kind in SCORED and column.kind == profile.columns[name].kind:
@@ -97,7 +98,7 @@ def compare_profiles(
     alpha: float = 0.01,
     min_rows: int = 30,
     ignore: Collection[str] = (),
-    scores: Mapping[str, Score] | None = None,
+    scores: Mapping[str, Scores | None] | None = None,
 ) -> DriftReport:
     """Compare two profiles; the second was counted in the first one's cells.
 
@@ -231,8 +232,10 @@ def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
         kind=pair.reference.kind if pair.reference.kind != "empty" else pair.live.kind,
         drifted=main is not None,
         outcome=outcome,
-        score=score[0] if score else None,
-        score_name=score[1] if score else "",
+        score=score.value if score else None,
+        score_name=score.name if score else "",
+        scores=score.figures if score else {},
+        bounds=score.bounds if score else {},
         p_value=shown.p_value if shown else None,
         effect=shown.effect if shown else None,
         test=shown.test if shown else "",
@@ -286,7 +289,7 @@ def smallest_shift(pair: Pair, share: float) -> float:
     return needed * float(deviation)
 
 
-def _score(case: _Case, name: str) -> Score:
+def _score(case: _Case, name: str) -> Scores | None:
     one, two = case.reference.columns[name], case.live.columns[name]
     if one.kind not in SCORED or one.kind != two.kind:
         return None

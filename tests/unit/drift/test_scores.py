@@ -1,169 +1,220 @@
-"""The scores are Evidently's definitions; from profiles they come close."""
+"""The scores are Evidently's, figure for figure; its own functions are asked."""
+
+import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
-from lifecycle.drift import build_profile
-from lifecycle.drift.scores import exact, from_profiles
+from lifecycle.drift import compare_frames
+from lifecycle.drift.columns import Ordered
+from lifecycle.drift.scores import _area, area, bins, exact, jensen_shannon
+
+NAMES = ("wasserstein", "jensenshannon", "psi")
 
 
-@pytest.fixture
-def sides():
-    rng = np.random.default_rng(0)
-    return (
-        pl.DataFrame({"x": rng.normal(size=3_000), "c": rng.choice(["a", "b", "c"], 3_000)}),
-        pl.DataFrame({"x": rng.normal(0.4, 2, 1_000), "c": rng.choice(["a", "b", "d"], 1_000)}),
-    )
+def evidently(reference, current, *, levels=False):
+    """What Evidently's functions answer, and which of them it chooses for 1,001 rows and more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from evidently.legacy.calculations import stattests
+        from evidently.legacy.core import ColumnType
+    kind = ColumnType.Categorical if levels else ColumnType.Numerical
+    sides = [
+        pd.Series(side).replace([-np.inf, np.inf], np.nan).dropna() for side in (reference, current)
+    ]
+    tests = {
+        "wasserstein": stattests.wasserstein_stat_test,
+        "jensenshannon": stattests.jensenshannon_stat_test,
+        "psi": stattests.psi_stat_test,
+    }
+    with np.errstate(all="ignore"):
+        return {
+            name: test.func(*sides, kind, 0.1)[0]
+            for name, test in tests.items()
+            if kind in test.allowed_feature_types
+        }
 
 
-def test_wasserstein_is_scipys_over_the_deviation(sides):
-    one, two = (side["x"].to_numpy() for side in sides)
-    value, name = exact(sides[0]["x"], sides[1]["x"])
-    assert name == "wasserstein"
-    assert value == pytest.approx(wasserstein_distance(one, two) / one.std(), rel=1e-9)
+def choice(reference, current):
+    from evidently.legacy.calculations.stattests.registry import get_stattest
+    from evidently.legacy.core import ColumnType
+
+    sides = [pd.Series(np.repeat(side, 2000)) for side in (reference, current)]
+    return get_stattest(*sides, ColumnType.Numerical, None).name
 
 
-def test_jensen_shannon_is_scipys(sides):
-    value, name = exact(sides[0]["c"], sides[1]["c"])
-    shares = [[(side["c"] == level).mean() for level in "abcd"] for side in sides]
-    assert name == "jensenshannon"
-    assert value == pytest.approx(jensenshannon(*shares), rel=1e-9)
+def rng(seed=0):
+    return np.random.default_rng(seed)
 
 
-def test_few_numbers_are_levels():
-    value, name = exact(pl.Series([0, 1, 1, 0]), pl.Series([0, 0, 0, 2]))
-    assert name == "jensenshannon"
-    assert value == pytest.approx(jensenshannon([0.5, 0.5, 0], [0.75, 0, 0.25]))
+CASES = {
+    "normal": (rng(1).normal(size=3000), rng(2).normal(0.4, 2, 1001)),
+    "equal rows": (rng(1).normal(size=2000), rng(2).exponential(2, 2000)),
+    "32 bits": (rng(1).normal(size=3000).astype("f4"), rng(2).normal(1, 2, 900).astype("f4")),
+    "22 whole numbers": (rng(1).integers(0, 22, 3000), rng(2).integers(0, 24, 3000)),
+    "bytes": (np.arange(21, dtype="u1"), np.arange(25, dtype="u1")),
+    "few whole numbers": (rng(1).integers(0, 5, 3000), rng(2).integers(1, 7, 300)),
+    "whole against float": (rng(1).integers(0, 1000, 3000), rng(2).normal(0, 3, 300)),
+    "large": (rng(1).exponential(1, 3000) * 1e9, rng(2).exponential(2, 400) * 1e9),
+    "20 values": (np.arange(3000) % 20 / 7, np.arange(500) % 30 / 7),
+    "21 values": (np.arange(3000) % 21 / 7, np.arange(500) % 30 / 7),
+    "constant": (np.full(50, 7.0), np.full(20, 8.0)),
+    "apart": (rng(1).normal(size=500), rng(2).normal(size=500) + 1e6),
+    "gaps": (np.where(rng(1).random(900) < 0.3, np.nan, 1.5), rng(2).normal(size=300)),
+    "infinite": (np.append(rng(1).normal(size=400), [np.inf, -np.inf]), rng(2).normal(size=300)),
+}
 
 
-def test_null_and_infinite_values_are_left_out(sides):
-    dirty = pl.concat([sides[1]["x"], pl.Series("x", [None, np.inf, -np.inf, np.nan])])
-    assert exact(sides[0]["x"], dirty) == exact(sides[0]["x"], sides[1]["x"])
-    assert exact(sides[0]["x"], pl.Series([None, None], dtype=pl.Float64)) is None
-    assert exact(pl.Series(["a"]), pl.Series([None], dtype=pl.String)) is None
+@pytest.mark.parametrize("case", CASES)
+def test_numbers_have_evidentlys_scores(case):
+    reference, current = CASES[case]
+    found = exact(pl.Series(reference), pl.Series(current))
+    wanted = evidently(reference, current)
+    assert set(found.figures) == set(NAMES)
+    for name in NAMES:
+        assert found.figures[name] == pytest.approx(wanted[name], rel=1e-9, abs=1e-9), name
+        assert found.bounds[name] == 0.0
 
 
-def test_profiles_come_close(sides):
-    reference = build_profile(sides[0])
-    live = build_profile(sides[1], like=reference)
-    value, name = from_profiles(reference.columns["x"], live.columns["x"])
-    assert name == "wasserstein"
-    assert value == pytest.approx(exact(sides[0]["x"], sides[1]["x"])[0], rel=0.25)
-    assert from_profiles(reference.columns["c"], live.columns["c"])[0] == pytest.approx(
-        exact(sides[0]["c"], sides[1]["c"])[0]
-    )
-
-
-def evidently(reference, current):
-    """Evidently 0.7's choice and figure, from its documentation, with pandas-like counting."""
-    one, two = (np.array([x for x in side if np.isfinite(x)]) for side in (reference, current))
-    if len(set(one.tolist())) > 5:
-        return wasserstein_distance(one, two) / max(np.std(one), 0.001), "wasserstein"
-    every = sorted({*one.tolist(), *two.tolist()})
-    shares = [[np.mean(side == value) for value in every] for side in (one, two)]
-    return jensenshannon(*shares), "jensenshannon"
-
-
-NUMBER = st.one_of(st.floats(-1e4, 1e4), st.integers(-3, 3).map(float), st.just(np.nan))
-
-
-def some(values):
-    return any(np.isfinite(values))
-
-
-@settings(max_examples=120, deadline=None)
-@given(
-    st.lists(NUMBER, min_size=1, max_size=60).filter(some),
-    st.lists(NUMBER, min_size=1, max_size=60).filter(some),
+@pytest.mark.parametrize(
+    ("reference", "current"),
+    [
+        (["a", "b", "c"] * 50, ["a", "b", "d"] * 20 + ["a"]),
+        (["a"] * 30_000 + ["b"], ["a"] * 50 + ["c", "d"]),  # a share below a ten-thousandth
+        (["x"] * 10, ["y"] * 10),
+        ([True, False, True] * 9, [True] * 7),
+        (["a", None, "b"] * 9, [None, "b"] * 9),
+    ],
 )
-def test_any_numbers_have_evidentlys_score(reference, current):
-    value, name = exact(pl.Series(reference), pl.Series(current))
-    wanted, test = evidently(reference, current)
-    assert name == test
-    assert value == pytest.approx(wanted, rel=1e-6, abs=1e-7)
+def test_levels_have_evidentlys_scores(reference, current):
+    found = exact(pl.Series(reference), pl.Series(current))
+    wanted = evidently(reference, current, levels=True)
+    assert found.name == "jensenshannon"
+    assert set(found.figures) == {"jensenshannon", "psi"}
+    for name, figure in found.figures.items():
+        assert figure == pytest.approx(wanted[name], rel=1e-9, abs=1e-9), name
 
 
-LEVELS = st.lists(st.sampled_from(["a", "b", "c", "", "é", None]), min_size=1, max_size=50).filter(
-    any
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(LEVELS, LEVELS)
-def test_any_levels_have_evidentlys_score_from_rows_and_from_counts(reference, current):
-    sides = [[value for value in side if value is not None] for side in (reference, current)]
-    every = sorted({*sides[0], *sides[1]})
-    wanted = jensenshannon(*[[side.count(value) / len(side) for value in every] for side in sides])
-    one, two = (pl.Series("x", side, dtype=pl.String) for side in (reference, current))
-    assert exact(one, two)[0] == pytest.approx(wanted, abs=1e-7)
-    profile = build_profile(one.to_frame())
-    if profile.columns["x"].kind == "categorical" and not set(sides[1]) - set(sides[0]):
-        live = build_profile(two.to_frame(), like=profile)
-        found = from_profiles(profile.columns["x"], live.columns["x"])[0]
-        assert found == pytest.approx(wanted, abs=1e-7)
-
-
-@settings(max_examples=40, deadline=None)
-@given(LEVELS, LEVELS)
-def test_the_distance_of_levels_is_a_distance(reference, current):
-    one, two = (pl.Series("x", side, dtype=pl.String) for side in (reference, current))
-    there, back = exact(one, two)[0], exact(two, one)[0]
-    assert there == pytest.approx(back, abs=1e-9)
-    assert 0.0 <= there <= np.sqrt(np.log(2)) + 1e-9
-    assert exact(one, one)[0] == pytest.approx(0.0, abs=1e-7)
-
-
-@pytest.mark.parametrize("distinct", [1, 5, 6, 7])
-def test_numbers_are_levels_up_to_five_different_ones(distinct):
-    values = pl.Series("x", [float(row % distinct) for row in range(420)])
-    live = pl.Series("x", [float(row % distinct) + 0.5 for row in range(100)])
-    name = exact(values, live)[1]
-    assert name == ("jensenshannon" if distinct <= 5 else "wasserstein")
-    profile = build_profile(values.to_frame())
-    counted = build_profile(live.to_frame(), like=profile)
-    assert from_profiles(profile.columns["x"], counted.columns["x"])[1] == name
+@pytest.mark.parametrize("distinct", [1, 2, 3, 5, 6, 7])
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+def test_the_choice_is_evidentlys(distinct, offset):
+    values = np.array([float(row % distinct) for row in range(420)])
+    found = exact(pl.Series(values), pl.Series(values[:100] + offset))
+    assert found.name == choice(values, values[:100] + offset)
+    assert found.value == found.figures[found.name]
 
 
 def test_few_values_are_counted_in_all_rows_not_in_the_first():
     late = pl.Series("x", [0.0] * 2000 + [float(row) for row in range(10)])
-    assert exact(late, late)[1] == "wasserstein"
+    assert exact(late, late).name == "wasserstein"
+
+
+def test_no_value_no_score():
+    some = pl.Series([1.0, 2.0])
+    assert exact(some, pl.Series([None, np.nan, np.inf])) is None
+    assert exact(pl.Series(["a"]), pl.Series([None], dtype=pl.String)) is None
+
+
+def test_a_range_beyond_all_numbers_has_no_bins():
+    assert bins(-1e308, 1e308, 10, whole=False, single=False) is None
+    wide = pl.Series(np.arange(-15, 16) * 1.1e307)
+    assert exact(wide, wide).figures == {}
+    assert exact(wide, wide).value is None
+
+
+def test_bins_are_numpys():
+    values = np.concatenate(CASES["22 whole numbers"])
+    edges = bins(values.min(), values.max(), values.size, whole=True, single=False)
+    assert edges.tolist() == np.histogram_bin_edges(values, bins="sturges").tolist()
+    values = np.concatenate(CASES["32 bits"])
+    edges = bins(values.min(), values.max(), values.size, whole=False, single=True)
+    assert edges.tolist() == np.histogram_bin_edges(values, bins="sturges").tolist()
+
+
+FINITE = st.lists(
+    st.one_of(st.floats(-1e4, 1e4), st.integers(-3, 3).map(float)), min_size=1, max_size=60
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(FINITE, FINITE)
+def test_the_area_is_scipys(one, two):
+    sides = [np.sort(np.array(side)) for side in (one, two)]
+    wanted = wasserstein_distance(one, two)
+    assert area(*sides) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 7))
+def test_the_area_is_the_sum_of_its_parts(m, n, size):
+    one, two = (np.sort(rng(size).normal(size=rows)) for rows in (m, n))
+    parts = sum(_area(one, two, at, min(at + size, m)) for at in range(0, m, size))
+    assert parts / (m * n) == pytest.approx(wasserstein_distance(one, two), rel=1e-9)
+
+
+VALUE = st.one_of(st.floats(-1e4, 1e4), st.integers(-3, 3).map(float), st.just(np.nan))
+VALUES = st.lists(VALUE, min_size=1, max_size=60).filter(lambda side: not np.isnan(side).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES, VALUES)
+def test_any_numbers_have_evidentlys_scores(reference, current):
+    found = exact(pl.Series(reference), pl.Series(current))
+    wanted = evidently(reference, current)
+    for name, figure in found.figures.items():
+        assert figure == pytest.approx(wanted[name], rel=1e-7, abs=1e-7), name
+
+
+LEVELS = st.lists(st.sampled_from(["a", "b", "c", "", "é", None]), min_size=1, max_size=50).filter(
+    lambda side: any(item is not None for item in side)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LEVELS, LEVELS)
+def test_any_levels_have_evidentlys_scores_and_a_distance(reference, current):
+    sides = [pl.Series(side, dtype=pl.String) for side in (reference, current)]
+    found = exact(*sides).figures
+    wanted = evidently(reference, current, levels=True)
+    for name, figure in found.items():
+        assert figure == pytest.approx(wanted[name], rel=1e-7, abs=1e-7), name
+    back = exact(*sides[::-1]).figures["jensenshannon"]
+    assert found["jensenshannon"] == pytest.approx(back, abs=1e-9)
+    assert 0.0 <= found["jensenshannon"] <= np.sqrt(np.log(2)) + 1e-9
+    assert exact(sides[0], sides[0]).figures["psi"] == 0.0
 
 
 def test_a_constant_reference_is_divided_by_a_thousandth_as_evidently_does():
     flat = [7.0] * 50 + [7.0 + 1e-7 * step for step in range(6)]
-    value, name = exact(pl.Series(flat), pl.Series([8.0] * 20))
-    assert name == "wasserstein"
-    assert value == pytest.approx(1000.0, rel=1e-3)
+    found = exact(pl.Series(flat), pl.Series([8.0] * 20))
+    assert found.name == "wasserstein"
+    assert found.value == pytest.approx(1000.0, rel=1e-3)
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_a_live_end_at_exactly_zero_is_an_end(sign):
-    rng = np.random.default_rng(0)
-    values = sign * rng.uniform(5.0, 9.0, 2000)
-    live = np.where(rng.random(2000) < 0.5, 0.0, values)
-    near = np.where(live == 0.0, sign * 1e-9, live)
-    frames = [pl.DataFrame({"x": side}) for side in (values, live, near)]
-    profile = build_profile(frames[0])
-    zero, beside = (
-        from_profiles(profile.columns["x"], build_profile(side, like=profile).columns["x"])[0]
-        for side in frames[1:]
-    )
-    assert zero == pytest.approx(beside, rel=1e-6)
+def test_equal_counts_are_no_distance():
+    assert jensen_shannon(np.array([3, 5]), np.array([6, 10])) == 0.0
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(st.integers(0, 1000), st.floats(-1.5, 1.5), st.floats(0.3, 1.2))
-def test_counts_come_close_to_all_rows_while_most_are_in_range(seed, shift, spread):
-    rng = np.random.default_rng(seed)
-    frames = [pl.DataFrame({"x": rng.normal(size=2000)})]
-    frames.append(pl.DataFrame({"x": rng.normal(shift, spread, 1500)}))
-    profile = build_profile(frames[0])
-    live = build_profile(frames[1], like=profile)
-    found = from_profiles(profile.columns["x"], live.columns["x"])[0]
-    wanted = exact(frames[0]["x"], frames[1]["x"])[0]
-    assert found == pytest.approx(wanted, rel=0.35, abs=0.06)
+def test_the_report_has_all_scores_with_evidentlys_choice_first():
+    before = pl.DataFrame({"x": rng(1).normal(size=500), "c": ["a", "b"] * 250})
+    after = pl.DataFrame({"x": rng(2).normal(size=300), "c": ["a", "a", "b"] * 100})
+    report = compare_frames(before, after)
+    for name, levels in (("x", False), ("c", True)):
+        column = report.columns[name]
+        wanted = evidently(before[name].to_list(), after[name].to_list(), levels=levels)
+        assert column.score == column.scores[column.score_name]
+        assert dict(column.scores) == pytest.approx(wanted, rel=1e-9)
+        assert set(column.bounds.values()) == {0.0}
+
+
+def test_sorted_values_know_what_they_left_out():
+    side = Ordered.of(np.array([2.0, np.nan, -np.inf, 1.0, np.inf, np.inf, 2.0]))
+    assert side.values.tolist() == [1.0, 2.0, 2.0]
+    assert (side.infinite, side.null, side.rows) == ((1, 2), 1, 7)
+    assert side.below(np.array([2.0])).tolist() == [1]
+    assert side.upto(np.array([2.0])).tolist() == [3]
