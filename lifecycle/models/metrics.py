@@ -343,6 +343,25 @@ def _answers(
     return checked
 
 
+def interval(name: str, value: float, error: float) -> tuple[float | None, float | None]:
+    """The 95 % interval of a figure whose standard error is known, on the metric's own scale.
+
+    >>> [round(item, 3) for item in interval("roc_auc", 0.9, 0.05)]
+    [0.752, 0.964]
+
+    Args:
+        name: a key of METRICS.
+        value: the figure.
+        error: its standard error.
+
+    Raises:
+        ConfigError: there is no such metric.
+    """
+    scale = rule(name).scale
+    known = Estimate(value, np.array([error]), np.inf)
+    return _interval(known, "unit" if scale == "wilson" else scale, LEVEL)
+
+
 def _interval(estimate: Estimate, scale: str, level: float) -> tuple[float | None, float | None]:
     value, error, rows = estimate.value, estimate.error, estimate.rows
     if not np.isfinite(error) or rows <= 1.0:
