@@ -4,17 +4,20 @@
 {}
 
 Source: Bonett & Wright (2000), doi:10.1007/BF02294183, the variance of Fisher's z of a rank
-correlation. Rows in runs count for what the costlier of the two columns makes of them.
+correlation. Rows in runs count for what the costlier of the two columns makes of them. Columns that
+are held against other hours than the whole reference's have other correlations at those hours:
+their pairs are not tested.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from lifecycle.drift.findings import LEAST_EFFECT, Finding, Pair
+from lifecycle.drift.findings import LEAST_EFFECT, Finding
 from lifecycle.drift.pairs import Pairs
+from lifecycle.drift.sides import Pair
+from lifecycle.drift.tails import two_sided_z
 
 JOINT_ROWS = 50
 
@@ -49,7 +52,12 @@ def correlations(
     effects = np.array([pairs[name].design_effects for name in names])
     cost = np.maximum(effects[:, None, :], effects[None, :, :])
     rows = np.stack((one.rows[mine], two.rows[theirs]), axis=-1)
-    usable = np.triu((rows >= JOINT_ROWS).all(axis=-1), 1) & np.isfinite(before + after)
+    uneven = np.array([(seen := pairs[name].matched) is not None and seen.uneven for name in names])
+    usable = (
+        ~(uneven[:, None] | uneven[None, :])
+        & np.triu((rows >= JOINT_ROWS).all(axis=-1), 1)
+        & np.isfinite(before + after)
+    )
     if not usable.any():
         return {}
     independent = np.maximum(4.0, rows / cost)
@@ -57,7 +65,7 @@ def correlations(
     variance = (1 + middle**2 / 2) * (1 / (independent - 3)).sum(axis=-1)
     limit = 1 - 1e-9
     gap = np.arctanh(np.clip(after, -limit, limit)) - np.arctanh(np.clip(before, -limit, limit))
-    p_values = 2 * stats.norm.sf(np.abs(gap) / np.sqrt(variance))
+    p_values = two_sided_z(gap / np.sqrt(variance))
     share = alpha / usable.sum()
     found: dict[str, Correlation] = {}
     moved = usable & (p_values <= share) & (np.abs(after - before) >= LEAST_EFFECT["correlation"])

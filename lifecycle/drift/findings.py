@@ -19,15 +19,16 @@ extremes is hypergeometric (Wilks 1942).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 from lifecycle.drift.cells import Floats, Integers, banded
+from lifecycle.drift.means import Mean, few_pieces, rareness, skewness
 from lifecycle.drift.pairs import mid_ranks
 from lifecycle.drift.profile import LEVELLED, ColumnProfile
 from lifecycle.drift.runs import Runs, Spread
+from lifecycle.drift.sides import SEEN_BLOCKS, Pair, null_score
+from lifecycle.drift.tails import chi_squared, fisher, hypergeometric, negative_binomial
 
 LEAST_EFFECT = {
     "location": 0.05,
@@ -39,9 +40,7 @@ LEAST_EFFECT = {
     "correlation": 0.05,
 }
 FEWEST_FOR_RANKS = 20  # below, only exact tests speak
-LEAST_EXPECTED = 5.0  # rows in a band of the chi-squared test
-PIECE_FREEDOM = 4.0
-SEEN_BLOCKS = 10  # blocks with nulls from which their runs can be measured
+LEAST_EXPECTED = 5.0  # independent rows in a group of the chi-squared test
 
 
 @dataclass(frozen=True)
@@ -58,102 +57,26 @@ class Finding:
         return abs(self.effect) >= LEAST_EFFECT[self.test]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One column of the reference and of the live rows, and the live window's length."""
-
-    reference: ColumnProfile
-    live: ColumnProfile
-    seconds: float | None  # None: rows are taken as independent
-
-    @cached_property
-    def counts(self) -> tuple[Integers, Integers]:
-        """Counts of reference and live by cell, without null."""
-        return np.array(self.reference.counts[:-1]), np.array(self.live.counts[:-1])
-
-    @cached_property
-    def rows(self) -> tuple[int, int]:
-        """Rows of reference and live that are not null."""
-        return int(self.counts[0].sum()), int(self.counts[1].sum())
-
-    @cached_property
-    def runs(self) -> Runs | None:
-        """The reference's blocks; None where rows are taken as independent."""
-        blocks = self.reference.blocks
-        return Runs(blocks, self.seconds) if blocks is not None and self.seconds else None
-
-    @cached_property
-    def common(self) -> Spread:
-        """How the column itself runs: the spread of its location or of its commonest level."""
-        if self.runs is None:
-            return Spread(1.0)
-        width = self.runs.blocks.counts.shape[1]
-        if self.reference.kind == "numeric" and self.rows[0]:
-            return self.runs.spread(self.by_band(2 * mid_ranks(self.counts[0]) - 1))
-        candidates = [self.runs.spread(_indicator(width, place)) for place in range(width - 2)]
-        candidates.append(self.runs.spread(_indicator(width, width - 1, null=True)))
-        return max(candidates, key=lambda item: item.design_effect(1.0))
-
-    @property
-    def design_effects(self) -> tuple[float, float]:
-        """How many rows count as one, in the reference and in the live rows."""
-        spread, (m, n) = self.common, (self.reference.rows, self.live.rows)
-        live = spread.design_effect(n)
-        whole = 1 + spread.reference * m / spread.row if spread.row > 0 else 1.0
-        return whole, live
-
-    def by_band(self, scores: Floats) -> Floats:
-        """Scores by cell as mean scores by band, then outside, then null (which is NaN)."""
-        counts = self.counts[0]
-        bands = np.array(self.reference.bands)
-        size = int(bands.max()) + 1
-        weights = np.bincount(bands, weights=counts, minlength=size)
-        sums = np.bincount(bands, weights=counts * scores, minlength=size)
-        means = np.divide(sums, weights, out=np.zeros(size), where=weights > 0)
-        return np.append(means, [0.0, np.nan])
-
-    def events(self, place: int, rows: int, side: ColumnProfile) -> float:
-        """How many runs hold the rows of one band: as many rows where rows are independent."""
-        effect = self.design_effects[1]
-        if self.seconds is None or side.blocks is None or effect < 1.5 or not rows:
-            return float(rows)
-        piece = self.seconds * effect / max(1, self.live.rows)  # seconds that count as one row
-        held = np.flatnonzero(side.blocks.counts[:, place] > 0) + side.blocks.first
-        pieces = np.unique(held * side.blocks.seconds // max(side.blocks.seconds, int(piece)))
-        stretches = np.split(pieces, np.flatnonzero(np.diff(pieces) > 1) + 1)
-        runs = sum((stretch.size + 1) // 2 for stretch in stretches)  # a run may straddle two
-        return min(float(rows), max(float(runs), rows / effect))
-
-    def pieces(self) -> tuple[float, float]:
-        """Independent pieces of reference and live."""
-        one, two = self.design_effects
-        return max(1.0, self.reference.rows / one), max(1.0, self.live.rows / two)
-
-
-def _indicator(width: int, place: int, *, null: bool = False) -> Floats:
-    scores = np.zeros(width)
-    scores[place] = 1.0
-    if not null:
-        scores[-1] = np.nan
-    return scores
-
-
-def _two_sided(difference: float, variance: float, freedom: float) -> float:
-    if variance <= 0:
-        return 1.0
-    return float(2 * stats.t.sf(abs(difference) / variance**0.5, freedom))
-
-
-def _few_pieces(spread: Spread, rows: int) -> float:
-    """Freedom that a mean of few skewed pieces deserves, however well its variance is known."""
-    return max(2.0, PIECE_FREEDOM * rows / spread.design_effect(rows))
-
-
-def _rank_test(pair: Pair, test: str, shape: Callable[[Floats], Floats]) -> Finding | None:
+def _rank_test(
+    pair: Pair, test: str, place: int, shape: Callable[[Floats], Floats]
+) -> Finding | None:
     m, n = pair.rows
     if pair.reference.kind != "numeric" or min(m, n) < FEWEST_FOR_RANKS:
         return None
     reference, live = pair.counts
+    own = shape(mid_ranks(reference))
+    own = own - own @ reference / m
+    deviation = float(own**2 @ reference / m) ** 0.5
+    few = test == "scale"
+    if pair.matched is not None and deviation > 0:
+        held = np.append(banded(live, pair.reference.bands), [0, 0])
+        mean = float(np.nan_to_num(pair.values[place]) @ held) / n
+        gap = mean - float(pair.matched.means[place])
+        found = Mean(
+            gap, pair.spreads[place], (pair.matched.rows[place], n), skewness(own, reference)
+        )
+        factor = 2.0 if test == "location" else 1.0  # values of location go from -1 to 1
+        return Finding(test, found.p_value(few=few), gap / factor / deviation)
     pooled = reference + live
     scores = shape(mid_ranks(pooled))
     scores = scores - scores @ pooled / (m + n)
@@ -161,30 +84,35 @@ def _rank_test(pair: Pair, test: str, shape: Callable[[Floats], Floats]) -> Find
     if spread <= 0:
         return None
     gap = float(scores @ live) / n - float(scores @ reference) / m
-    p_value = _two_sided(gap, spread * (1 / m + 1 / n), np.inf)
-    own = shape(mid_ranks(reference))
-    own = own - own @ reference / m
-    deviation = float(own**2 @ reference / m) ** 0.5
-    shift = float(own @ live) / n
+    skew = skewness(scores, pooled)
+    p_value = Mean(gap, Spread(spread), (m, n), skew).p_value()
     if deviation <= 0:
         return Finding(test, p_value, gap / spread**0.5)
+    shift = float(own @ live) / n
     if pair.runs is not None:
-        measured = pair.runs.spread(pair.by_band(own))
-        freedom = measured.tails(n, m)
-        if test == "scale":
-            freedom = min(freedom, _few_pieces(measured, n))
-        p_value = max(p_value, _two_sided(shift, measured.variance(n, m), freedom))
+        measured = pair.spreads[place]
+        factor = 2.0 if test == "location" else 1.0
+        p_value = max(p_value, Mean(factor * shift, measured, (m, n), skew).p_value(few=few))
     return Finding(test, p_value, shift / deviation)
 
 
 def location(pair: Pair) -> Finding | None:
     """Whether values are higher or lower: the mean rank."""
-    return _rank_test(pair, "location", lambda ranks: ranks)
+    return _rank_test(pair, "location", 0, lambda ranks: ranks)
 
 
 def scale(pair: Pair) -> Finding | None:
     """Whether values lie further out: the mean squared distance from the middle rank."""
-    return _rank_test(pair, "scale", lambda ranks: (ranks - 0.5) ** 2)
+    return _rank_test(pair, "scale", 1, lambda ranks: (ranks - 0.5) ** 2)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """Shares of k groups of bands that moved."""
+
+    gap: Floats  # (k,)
+    share: Floats  # (k,), in both together
+    held: Floats  # (k, k), covariance of one row's membership
 
 
 def shape(pair: Pair) -> Finding | None:
@@ -192,21 +120,26 @@ def shape(pair: Pair) -> Finding | None:
     m, n = pair.rows
     if pair.reference.kind not in ("numeric", *LEVELLED) or min(m, n) < FEWEST_FOR_RANKS:
         return None
-    bands = pair.reference.bands
-    reference, live = (banded(item, bands).astype(np.float64) for item in pair.counts)
-    groups = _merged((reference + live) / (m + n) * min(m, n))
+    matched, runs = pair.matched, pair.runs
+    held_one, held_two = (banded(item, pair.reference.bands) for item in pair.counts)
+    one, two, before = held_one / m, held_two / n, pair.compared_rows
+    if matched is not None:
+        one = matched.shares(np.eye(len(one) + 2)[:-2])
+    groups = _merged((one * before + two * n) / (before + n) * min(pair.pieces()))
     if groups.max() < 1:
         return None
     merge = np.eye(int(groups.max()) + 1)[groups].T
-    one, two = merge @ reference / m, merge @ live / n
-    pooled = (merge @ (reference + live)) / (m + n)
-    gap = two - one
-    independent = float((gap**2 / pooled).sum()) / (1 / m + 1 / n)
-    p_value = float(stats.chi2.sf(independent, len(gap) - 1))
-    effect = float((gap**2 / pooled).sum()) ** 0.5
-    if pair.runs is not None:
-        p_value = max(p_value, _rao_scott(pair, pair.runs, gap, pooled, merge))
-    return Finding("shape", p_value, effect)
+    gap, share = merge @ (two - one), merge @ (one * before + two * n) / (before + n)
+    distance = float((gap**2 / share).sum())
+    p_value = 0.0
+    held = np.diag(share) - np.outer(share, share)
+    if matched is not None:
+        held = matched.covariance(np.column_stack((merge, np.zeros((len(merge), 2)))))
+    else:
+        p_value = chi_squared(distance / (1 / m + 1 / n), len(gap) - 1)
+    if runs is not None:
+        p_value = max(p_value, _rao_scott(pair, runs, _Moved(gap, share, held), merge))
+    return Finding("shape", p_value, distance**0.5)
 
 
 def _merged(expected: Floats) -> Integers:
@@ -223,30 +156,24 @@ def _merged(expected: Floats) -> Integers:
     return groups
 
 
-def _rao_scott(pair: Pair, runs: Runs, gap: Floats, share: Floats, merge: Floats) -> float:
+def _rao_scott(pair: Pair, runs: Runs, moved: _Moved, merge: Floats) -> float:
     """The second-order corrected p-value, with an F tail for a variance that is itself measured."""
-    m, n = pair.rows
-    inner = merge.shape[1]
-    spreads = []
-    for group in merge:
-        scores = np.append(group, [0.0, np.nan])
-        spreads.append(runs.spread(scores))
-    totals = runs.blocks.counts[:, :inner] @ merge.T
-    residual = totals - totals.sum(axis=1, keepdims=True) * totals.sum(axis=0) / totals.sum()
-    products = residual.T @ residual
-    scale = np.sqrt(np.maximum(np.diag(products), 1e-12))
-    correlation = products / np.outer(scale, scale)
+    m, n, share = pair.compared_rows, pair.rows[1], moved.share
+    scores = np.column_stack((merge, np.zeros(len(merge)), np.full(len(merge), np.nan)))
+    spreads, correlation = runs.together(scores)
+    if pair.matched is not None:
+        busier = max(1.0, float(pair.matched.busier.max()))
+        spreads = [item.scaled(busier) for item in spreads]
     excess = np.sqrt([item.live + item.reference for item in spreads])
-    covariance = (np.diag(share) - np.outer(share, share)) * (1 / m + 1 / n)
-    covariance += correlation * np.outer(excess, excess)
+    covariance = moved.held * (1 / m + 1 / n) + correlation * np.outer(excess, excess)
     weighted = covariance / np.sqrt(np.outer(share, share))
     mean, square = float(np.trace(weighted)), float((weighted**2).sum())
     if mean <= 0:
         return 1.0
-    tails = np.array([min(1e6, item.tails(n, m), _few_pieces(item, n)) for item in spreads])
+    tails = np.array([min(1e6, item.tails(n, m), few_pieces(item, n)) for item in spreads])
     freedom = float(np.average(tails, weights=np.maximum(np.diag(weighted), 1e-12)))
-    statistic = float((gap**2 / share).sum()) / mean
-    return float(stats.f.sf(statistic, mean**2 / square, freedom))
+    statistic = float((moved.gap**2 / share).sum()) / mean
+    return fisher(statistic, mean**2 / square, freedom)
 
 
 def missing(pair: Pair) -> Finding | None:
@@ -254,11 +181,18 @@ def missing(pair: Pair) -> Finding | None:
     reference, live = pair.reference, pair.live
     if not reference.null + live.null or not min(reference.rows, live.rows):
         return None
+    runs, matched = pair.gone
+    if runs is not None and matched is not None:
+        effect = live.null / live.rows - float(matched.means[0])
+        spread = matched.spread(runs.spread(null_score(runs.blocks.counts.shape[1])[0]), 0)
+        rare = rareness(float(matched.means[0]), 1.0)
+        mean = Mean(effect, spread, (float(matched.rows[0]), live.rows), rare)
+        return Finding("missing", mean.p_value(), effect)
     effect = live.null / live.rows - reference.null / reference.rows
     counts = (live.null, reference.rows + live.rows, reference.null + live.null, live.rows)
     p_value = _two_sided_exact(*counts)
-    if pair.runs is not None:
-        p_value = max(p_value, _missing_in_runs(pair, pair.runs, effect))
+    if runs is not None:
+        p_value = max(p_value, _missing_in_runs(pair, runs, effect))
     return Finding("missing", p_value, effect)
 
 
@@ -266,9 +200,10 @@ def _missing_in_runs(pair: Pair, runs: Runs, effect: float) -> float:
     reference, live = pair.reference, pair.live
     width = runs.blocks.counts.shape[1]
     if (runs.blocks.counts[:, -1] > 0).sum() >= SEEN_BLOCKS:
-        spread = runs.spread(_indicator(width, width - 1, null=True))
-        freedom = spread.tails(live.rows, reference.rows)
-        return _two_sided(effect, spread.variance(live.rows, reference.rows), freedom)
+        spread = runs.spread(null_score(width)[0])
+        return Mean(
+            effect, spread, (reference.rows, live.rows), rareness(reference.null, reference.rows)
+        ).p_value()
     m, n = pair.pieces()
     held = min(n, pair.events(width - 1, live.null, live))
     before = min(m, pair.events(width - 1, reference.null, reference))
@@ -276,30 +211,38 @@ def _missing_in_runs(pair: Pair, runs: Runs, effect: float) -> float:
 
 
 def _two_sided_exact(held: int, every: int, marked: int, drawn: int) -> float:
-    law = stats.hypergeom(every, marked, drawn)
-    return float(min(1.0, 2 * min(law.sf(held - 1), law.cdf(held))))
+    more = hypergeometric(held, total=every, marked=marked, drawn=drawn)
+    # as few: as many of those that are not marked
+    fewer = hypergeometric(drawn - held, total=every, marked=every - marked, drawn=drawn)
+    return min(1.0, 2 * min(more, fewer))
 
 
 def out_of_range(pair: Pair) -> Finding | None:
-    """Whether more rows lie beyond the reference's smallest and largest than chance allows."""
+    """Whether more rows lie beyond the reference's smallest and largest than chance allows.
+
+    At least k live rows lie out there when all but one of the k + 1 outermost rows of both tables
+    are live. Of a column with a season, only as many reference rows count as there are at the live
+    rows' hours.
+    """
     if pair.reference.kind != "numeric" or not min(pair.rows):
         return None
-    (reference, live), (m, n) = pair.counts, pair.rows
-    outside = int(live[0] + live[-1])
+    (reference, live), (_, n) = pair.counts, pair.rows
+    outside, before = int(live[0] + live[-1]), int(reference[0] + reference[-1])
     if not outside:
         return Finding("out of range", 1.0, 0.0)
+    m = max(1, int(pair.compared_rows))
+    p_value = _beyond(outside, before, m, n)
     runs = pair.events(pair.reference.bands[-1] + 1, outside, pair.live)
-    pieces_m, pieces_n = (round(item) for item in pair.pieces())
-    values = []
-    for place in (0, -1):
-        held, before = int(live[place]), int(reference[place])
-        p_value = stats.hypergeom.sf(held - 1, m + n, held + before, n)
-        if runs < outside:
-            share = min(pieces_n, int(runs * held / outside))
-            many = (share - 1, pieces_m + pieces_n, share + before, pieces_n)
-            p_value = max(p_value, stats.hypergeom.sf(*many))
-        values.append(float(p_value))
-    return Finding("out of range", min(1.0, 2 * min(values)), outside / n)
+    if runs < outside:
+        pieces_m, pieces_n = (round(item) for item in pair.pieces())
+        p_value = max(p_value, _beyond(min(pieces_n, int(runs)), before, pieces_m, pieces_n))
+    return Finding("out of range", p_value, outside / n)
+
+
+def _beyond(held: int, before: int, m: int, n: int) -> float:
+    """Chance of at least `held` of n rows beyond all but `before` of m rows, on both sides."""
+    outermost = min(m + n, held + before + 1)
+    return hypergeometric(held, total=m + n, marked=outermost, drawn=n)
 
 
 def new_level(pair: Pair) -> Finding | None:
@@ -310,18 +253,19 @@ def new_level(pair: Pair) -> Finding | None:
     """
     if pair.reference.kind not in LEVELLED or not pair.reference.complete or not min(pair.rows):
         return None
-    (reference, live), (m, n) = pair.counts, pair.rows
+    (reference, live), (_, n) = pair.counts, pair.rows
     fresh = int(live[-1])
     if not fresh:
         return Finding("new level", 1.0, 0.0)
+    m = pair.compared_rows
     once = int((reference[:-1] == 1).sum()) + int(reference[-1])
-    p_value = float(stats.nbinom.sf(fresh - 1, once + 1, m / (m + n)))
+    p_value = negative_binomial(fresh, once + 1, m / (m + n))
     runs = pair.events(max(pair.reference.bands) + 1, fresh, pair.live)
     if runs < fresh:
         pieces_m, pieces_n = pair.pieces()
         rare = int((reference[:-1] <= pair.design_effects[0]).sum()) + int(reference[-1] > 0)
-        law = (rare + 1, pieces_m / (pieces_m + pieces_n))
-        p_value = max(p_value, float(stats.nbinom.sf(int(runs) - 1, *law)))
+        chance = pieces_m / (pieces_m + pieces_n)
+        p_value = max(p_value, negative_binomial(int(runs), rare + 1, chance))
     return Finding("new level", p_value, fresh / n)
 
 
@@ -338,5 +282,9 @@ def column_findings(
         live: counts of the live rows in the same cells.
         seconds: length of the live window; None where rows are taken as independent.
     """
-    pair = Pair(reference, live, seconds)
+    return findings(Pair(reference, live, seconds))
+
+
+def findings(pair: Pair) -> tuple[Finding, ...]:
+    """All tests that apply to a column."""
     return tuple(found for test in TESTS if (found := test(pair)) is not None)

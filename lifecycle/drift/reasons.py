@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 
 from lifecycle.drift.cells import Floats, banded
-from lifecycle.drift.findings import Finding, Pair
+from lifecycle.drift.findings import Finding
 from lifecycle.drift.kinds import numbers, texts
 from lifecycle.drift.profile import ColumnProfile
+from lifecycle.drift.sides import Pair
 
 NAMED_LEVELS = 3
 SHIFTED = 0.3  # a location effect from which a change of scale is told by its median
@@ -48,6 +49,8 @@ class Facts:
     live: pl.Series
     findings: tuple[Finding, ...]
     correlation: Moved | None = None
+    joined: tuple[str, ...] = ()  # columns that moved together by more than chance
+    joined_chance: float = 1.0
 
     @property
     def name(self) -> str:
@@ -92,6 +95,11 @@ def reason(facts: Facts, main: Finding, flagged: Sequence[Finding], design_effec
     told = _told(facts, main)
     others = [item.test for item in flagged if item.test != main.test]
     text = f"{told}, {chance(main.p_value)}"
+    others_moved = [name for name in facts.joined if name != facts.name]
+    if others_moved and main.test == "location" and facts.joined_chance < main.p_value:
+        more = ", …" if len(others_moved) > NAMED_LEVELS else ""
+        named = ", ".join(others_moved[:NAMED_LEVELS])
+        text += f" alone, {chance(facts.joined_chance)} together with {named}{more}"
     if design_effect >= 1.5:
         text += f" after counting {design_effect:,.0f} rows in a run as one"
     also = [item for item in others if item in ("missing", "new level", "out of range")]

@@ -15,6 +15,9 @@ means over shorter blocks are continued to the window's length as a first-order 
 as batch means of a tenth of the reference; the larger counts. That the deviations are taken from
 the reference's own mean is corrected for, and the reference's mean has a variance of its own.
 
+With a `Pattern` of hours the deviations are those from each hour's own mean, so that t² is what is
+left when a window is held against the same hours.
+
 Sources: Kish (1965), design effect; Rao & Scott (1984), doi:10.1214/aos/1176346391; Geyer (1992),
 doi:10.1214/ss/1177011137, batch means; Kendall (1954), bias of an estimated autocorrelation.
 """
@@ -23,11 +26,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lifecycle.drift.blocks import Blocks
+from lifecycle.drift.blocks import DAY, Blocks
 from lifecycle.drift.cells import Floats
+from lifecycle.drift.seasons import HOUR, WEEK_HOURS, Pattern
 
 ENOUGH_WINDOWS = 10
 LEAST_FREEDOM = 2.0
+LONG = 20  # a twentieth of the reference shows what its mean owes to long runs
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,12 @@ class Spread:
         ratio = self.variance(live_rows, reference_rows) / self.seen
         return max(LEAST_FREEDOM, self.freedom * ratio**2)
 
+    def scaled(self, times: float) -> "Spread":
+        """The spread of rows that vary so many times as much, alone and together."""
+        parts = (self.row, self.live, self.reference)
+        row, live, reference = (item * times for item in parts)
+        return Spread(row, live, reference, self.freedom, self.seen * times)
+
     def design_effect(self, rows: float) -> float:
         """How many rows of the live window count as one."""
         return 1.0 + self.live * rows / self.row if self.row > 0 else 1.0
@@ -71,6 +82,7 @@ class Runs:
 
     blocks: Blocks
     seconds: float
+    pattern: Pattern | None = None  # hours whose own means are taken off
 
     @property
     def span(self) -> float:
@@ -83,110 +95,218 @@ class Runs:
         Args:
             scores: the score of each band, shape (width,); NaN for bands that do not count.
         """
+        return self.spreads(scores[None, :])[0]
+
+    def spreads(self, scores: Floats) -> list[Spread]:
+        """The spread of the means of several scores, shape (k, width)."""
+        return self.together(scores)[0]
+
+    def together(self, scores: Floats) -> tuple[list[Spread], Floats]:
+        """Spreads of several scores, and how their means over blocks go together, shape (k, k)."""
         used = np.isfinite(scores)
         totals = self.blocks.counts.sum(axis=0)
-        rows = float(totals[used].sum())
-        if rows < 2:
-            return Spread(0.0)
-        centred = np.where(used, scores, 0.0)
-        centred = np.where(used, centred - float(centred @ totals) / rows, 0.0)
-        row = float(centred**2 @ totals) / rows
-        if row <= 0:
-            return Spread(0.0)
-        series = _Series(self.blocks, centred, used.astype(np.float64), row, rows)
+        rows = used @ totals.astype(np.float64)
+        given = np.where(used, scores, 0.0)
+        given = np.where(used, given - (given @ totals / np.maximum(rows, 1.0))[:, None], 0.0)
+        varies = (rows >= 2) & (given**2 @ totals > 0)
+        found, correlation = [Spread(0.0)] * len(scores), np.eye(len(scores))
+        if varies.any():
+            weights = used[varies].astype(np.float64)
+            series = _Series.of(self, given[varies], weights, rows[varies])
+            for place, spread in zip(np.flatnonzero(varies), self._measured(series), strict=True):
+                found[place] = spread
+            products = series.totals.T @ series.totals
+            scale = np.sqrt(np.maximum(np.diag(products), 1e-12))
+            correlation[np.ix_(varies, varies)] = products / np.outer(scale, scale)
+        return found, correlation
+
+    def _measured(self, series: "_Series") -> list[Spread]:
         windows = self.span / self.seconds
         if windows >= ENOUGH_WINDOWS:
             live, freedom = series.at(self.seconds)
-            whole = series.continued(live, self.seconds, self.span)
-            live += whole  # deviations were taken from the reference's own mean
+            freedoms = np.full(len(live), freedom)
+            longer = max(self.seconds, self.span / LONG)
+            covered = max(self.seconds, series.period)
+            whole = np.maximum(live, 0.0) * covered / self.span
+            whole = np.maximum(whole, series.at(longer)[0] * longer / self.span)
         else:
-            live, whole, freedom = series.extrapolated(self.seconds)
-        live, whole = max(0.0, live), max(0.0, whole)
-        return Spread(row, live, whole, freedom, live + row / max(1.0, rows / max(1.0, windows)))
+            live, whole, freedoms = series.extrapolated(self.seconds)
+        live, whole = np.maximum(live, 0.0), np.maximum(whole, 0.0)
+        seen = live + series.row / np.maximum(1.0, series.rows / max(1.0, windows))
+        columns = (series.row, live, whole, freedoms, seen)
+        return [Spread(*map(float, item)) for item in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)
 class _Series:
-    blocks: Blocks
-    scores: Floats
-    used: Floats
-    row: float
-    rows: float
+    """Totals by block of k scores, each without its mean, or without that of its hour."""
 
-    def at(self, seconds: float) -> tuple[float, float]:
+    blocks: Blocks
+    pattern: Pattern | None
+    scores: Floats  # (k, width)
+    used: Floats  # (k, width)
+    rows: Floats  # (k,)
+    row: Floats  # (k,), variance between rows
+    totals: Floats  # (blocks, k)
+    counts: Floats  # (blocks, k)
+    own: Floats  # (blocks, k), what rows have in common with themselves
+    hours: Floats  # (168, k), means by hour of the week; nothing without a pattern
+
+    @classmethod
+    def of(cls, runs: Runs, scores: Floats, used: Floats, rows: Floats) -> "_Series":
+        table = runs.blocks.counts
+        counts, totals = table @ used.T, table @ scores.T
+        square = scores**2
+        row, own = square @ table.sum(axis=0) / rows, table @ square.T
+        hours = np.zeros((0, len(scores)))
+        if runs.pattern is not None:
+            hours = runs.pattern.means(scores, used)
+            weights = runs.pattern.rows(used)
+            row = np.maximum(0.0, row - (weights * hours**2).sum(axis=0) / rows)
+            own = counts * row
+            totals = totals - counts * _by_block(runs.blocks, hours, weights)
+        return cls(runs.blocks, runs.pattern, scores, used, rows, row, totals, counts, own, hours)
+
+    @property
+    def span(self) -> float:
+        return float(len(self.blocks.counts) * self.blocks.seconds)
+
+    @property
+    def period(self) -> float:
+        """After how many seconds the hours come again."""
+        return float(self.pattern.seconds) if self.pattern else 0.0
+
+    def at(self, seconds: float) -> tuple[Floats, float]:
         """The mean covariance of two rows of a window of `seconds`, and its freedom."""
-        lengths = sorted(self.blocks.products)
         unit = self.blocks.seconds
-        span = len(self.blocks.counts) * unit
         if seconds >= unit:
             size = max(1, round(seconds / unit))
-            return self._sliding(size), max(LEAST_FREEDOM, 1.5 * span / (size * unit) - 1)
-        points = [(length, self._product(length)) for length in lengths]
-        points.append((unit, self._sliding(1)))
-        logs = np.log([point[0] for point in points])
-        value = float(np.interp(np.log(seconds), logs, [point[1] for point in points]))
-        return value, max(LEAST_FREEDOM, span / seconds - 1)
+            value, freedom = self._sliding(size), 1.5 * self.span / (size * unit) - 1
+        else:
+            lengths = [*sorted(self.blocks.products), unit]
+            after = min(len(lengths) - 1, int(np.searchsorted(lengths, seconds)))
+            before = max(0, after - 1)
+            low, high = np.log(lengths[before]), np.log(lengths[after])
+            part = float(np.clip((np.log(seconds) - low) / (high - low), 0, 1)) if after else 1.0
+            value = part * self._measured(lengths[after])
+            if part < 1:
+                value = value + (1 - part) * self._measured(lengths[before])
+            freedom = self.span / seconds - 1
+        return self._unfitted(value, seconds), max(LEAST_FREEDOM, freedom)
 
-    def _product(self, length: int) -> float:
-        matrix = self.blocks.products[length]
-        pairs = float(self.used @ matrix @ self.used) - self.rows
-        own = self.row * self.rows
-        return (float(self.scores @ matrix @ self.scores) - own) / pairs if pairs > 0 else 0.0
+    def _unfitted(self, value: Floats, seconds: float) -> Floats:
+        """Corrected for deviations being taken from means that were fitted to the same rows."""
+        length = max(seconds, self.period)
+        if not self.pattern:
+            return value + np.maximum(0.0, value) * length / self.span
+        times = max(1.5, self.span / length)
+        rows = np.maximum(1.0, self.rows * seconds / self.span)
+        return np.asarray((times * value + self.row / rows) / (times - 1), dtype=np.float64)
 
-    def _sliding(self, size: int) -> float:
+    def _measured(self, length: int) -> Floats:
+        """The same for blocks of a length of the ladder."""
+        if length == self.blocks.seconds:
+            return self._sliding(1)
+        matrix = self.blocks.products[length].astype(np.float64)
+        pairs = ((self.used @ matrix) * self.used).sum(axis=1) - self.rows
+        own = self.scores**2 @ self.blocks.counts.sum(axis=0)
+        total = ((self.scores @ matrix) * self.scores).sum(axis=1) - own
+        found = _ratio(total, pairs)
+        return found - self._by_hours(length) if self.pattern else found
+
+    def _by_hours(self, length: int) -> Floats:
+        """What two rows of a block have in common because of their hours."""
+        assert self.pattern is not None
+        held = self.pattern.rows(self.used) / max(1.0, self.span / (WEEK_HOURS * HOUR))
+        if length <= HOUR:
+            total, pairs = (held**2 * self.hours**2).sum(axis=0), (held**2).sum(axis=0)
+        else:
+            size = (-1, length // HOUR, len(self.rows))
+            weeks = (max(1, length // DAY), 1)  # as many as blocks of days take to fill weeks
+            sums = np.tile(held * self.hours, weeks).reshape(size).sum(axis=1)
+            many = np.tile(held, weeks).reshape(size).sum(axis=1)
+            total = (sums**2).sum(axis=0) - weeks[0] * (held * self.hours**2).sum(axis=0)
+            pairs = (many**2 - many).sum(axis=0)
+        return _ratio(total, pairs)
+
+    def _sliding(self, size: int) -> Floats:
         """Covariance within windows of `size` blocks at every start."""
-        totals = _windows(self.blocks.counts @ self.scores, size)
-        squares = _windows(self.blocks.counts @ self.scores**2, size)
-        counts = _windows(self.blocks.counts @ self.used, size)
-        pairs = float((counts**2 - counts).sum())
-        return float((totals**2 - squares).sum()) / pairs if pairs > 0 else 0.0
+        totals, own, counts = (
+            _windows(item, size) for item in (self.totals, self.own, self.counts)
+        )
+        pairs = (counts**2 - counts).sum(axis=0)
+        total = (totals**2 - own).sum(axis=0)
+        return _ratio(total, pairs)
 
-    @staticmethod
-    def continued(covariance: float, seconds: float, longer: float) -> float:
-        """What is left over a longer window when windows of `seconds` are independent."""
-        return max(0.0, covariance) * seconds / longer
-
-    def extrapolated(self, seconds: float) -> tuple[float, float, float]:
+    def extrapolated(self, seconds: float) -> tuple[Floats, Floats, Floats]:
         """Excess variance over the window and the reference, and the freedom, from short blocks."""
         blocks = len(self.blocks.counts)
         length = seconds / self.blocks.seconds
         variance, phi = self._autoregression()
         regressed = [variance * _mean_of_run(phi, size) for size in (length, float(blocks))]
-        relative = 4 / ((1 - phi**2) * blocks) + 2 * (1 + phi**2) / ((1 - phi**2) * blocks)
-        freedom = 2 / relative
+        relative = (4 + 2 * (1 + phi**2)) / ((1 - phi**2) * blocks)
+        freedom = np.maximum(LEAST_FREEDOM, 2 / relative)
         size = max(1, blocks // ENOUGH_WINDOWS)
-        batch = max(0.0, self._sliding(size)) * (1 + size / blocks)
+        batch = np.maximum(0.0, self._sliding(size)) * (1 + size / blocks)
         means = [batch * min(1.0, size / part) for part in (length, float(blocks))]
-        if means[0] > regressed[0]:
-            return means[0], means[1], max(LEAST_FREEDOM, 1.5 * blocks / size - 1)
-        return regressed[0], regressed[1], max(LEAST_FREEDOM, freedom)
+        batched = max(LEAST_FREEDOM, 1.5 * blocks / size - 1)
+        larger = means[0] > regressed[0]
+        live, whole = (
+            np.where(larger, mean, other) for mean, other in zip(means, regressed, strict=True)
+        )
+        times = max(1.5, self.span / self.period) if self.pattern else np.inf
+        fitted = times / (times - 1) if np.isfinite(times) else 1.0
+        return live * fitted, whole * fitted, np.where(larger, batched, freedom)
 
-    def _autoregression(self) -> tuple[float, float]:
+    def _autoregression(self) -> tuple[Floats, Floats]:
         """Variance and lag-1 correlation of what rows of a block share, without centring's bias."""
-        totals = self.blocks.counts @ self.scores
-        counts = self.blocks.counts @ self.used
-        blocks = len(totals)
-        raw_zero = max(0.0, self._sliding(1))
-        near = float(counts[1:] @ counts[:-1])
-        raw_one = float(totals[1:] @ totals[:-1]) / near if near > 0 else 0.0
-        variance, phi, bias = raw_zero, 0.0, 0.0
+        blocks = len(self.totals)
+        raw_zero = np.maximum(0.0, self._sliding(1))
+        near = (self.counts[1:] * self.counts[:-1]).sum(axis=0)
+        product = (self.totals[1:] * self.totals[:-1]).sum(axis=0)
+        raw_one = _ratio(product, near)
+        variance, phi, bias = raw_zero, np.zeros_like(raw_zero), np.zeros_like(raw_zero)
         most = 1 - 2 / blocks if blocks > 2 else 0.0
         for _ in range(8):
             variance = raw_zero + bias
-            phi = min(most, max(0.0, (raw_one + bias) / variance)) if variance > 0 else 0.0
+            phi = np.clip(_ratio(raw_one + bias, variance), 0.0, most)
             bias = variance * _mean_of_run(phi, float(blocks))
         return variance, phi
 
 
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """Their ratio, 0 where there is nothing to divide by."""
+    found = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return np.asarray(found, dtype=np.float64)
+
+
 def _windows(values: Floats, size: int) -> Floats:
-    sums = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
+    sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
     size = min(size, len(values))
     return np.asarray(sums[size:] - sums[:-size], dtype=np.float64)
 
 
-def _mean_of_run(phi: float, size: float) -> float:
+def _by_block(blocks: Blocks, hours: Floats, weights: Floats) -> Floats:
+    """The mean over each block's hours, shape (blocks, k)."""
+    starts = (np.arange(len(blocks.counts)) + blocks.first) * blocks.seconds // HOUR
+    if blocks.seconds <= HOUR:
+        return np.asarray(hours[starts % WEEK_HOURS], dtype=np.float64)
+    weeks, rest = divmod(blocks.seconds // HOUR, WEEK_HOURS)
+
+    def summed(values: Floats) -> Floats:
+        twice = np.concatenate((values, values))
+        sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(twice, axis=0)))
+        first = starts % WEEK_HOURS
+        return np.asarray(weeks * sums[WEEK_HOURS] + sums[first + rest] - sums[first])
+
+    many = summed(weights)
+    total = summed(weights * hours)
+    return _ratio(total, many)
+
+
+def _mean_of_run(phi: Floats, size: float) -> Floats:
     """Variance of the mean of `size` autoregressive values of variance 1."""
     if size <= 1:
-        return 1.0
-    lags = phi * (1 - phi**size) / (size * (1 - phi)) if phi else 0.0
-    return min(1.0, (1 + phi - 2 * lags) / ((1 - phi) * size))
+        return np.ones_like(phi)
+    lags = phi * (1 - phi**size) / (size * (1 - phi))
+    return np.minimum(1.0, (1 + phi - 2 * lags) / ((1 - phi) * size))

@@ -14,12 +14,12 @@ weekday on. These are integers that add up when profiles merge; hours of the day
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lifecycle.drift.cells import Integers
+from lifecycle.drift.cells import Floats, Integers
 
 HOUR = 3_600
 DAY_HOURS = 24
@@ -31,9 +31,13 @@ class Seasons:
     """Counts of shape (168, width): rows by hour of the week and band.
 
     The bands are those of `Blocks`: bands, outside the reference, null.
+
+    Attributes:
+        known: patterns that were found in these counts, by what was looked for.
     """
 
     counts: Integers
+    known: "dict[bytes, Pattern | None]" = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def count(cls, bands: Integers, times: Integers, *, width: int) -> "Seasons":
@@ -81,3 +85,44 @@ class Seasons:
 def slots(times: Integers) -> Integers:
     """The hour of the week of each time in seconds since the epoch, shape (n,)."""
     return np.asarray(times // HOUR % WEEK_HOURS, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What a reference holds at each hour of the day or of the week.
+
+    Attributes:
+        counts: rows by hour and band, shape (24 or 168, width).
+    """
+
+    counts: Integers
+
+    @classmethod
+    def of(cls, seasons: Seasons, *, weekly: bool) -> "Pattern":
+        """The hours of the week, or those of the day from all weekdays together."""
+        table = seasons.counts
+        if not weekly:
+            table = table.reshape(-1, DAY_HOURS, table.shape[1]).sum(axis=0)
+        return cls(table)
+
+    @property
+    def seconds(self) -> int:
+        """After how many seconds the hours come again."""
+        return len(self.counts) * HOUR
+
+    def rows(self, used: Floats) -> Floats:
+        """Rows that count at each hour of the week, shape (168, k), for weights (k, width)."""
+        return self._weekly(self.counts @ used.T) * (len(self.counts) / WEEK_HOURS)
+
+    def means(self, scores: Floats, used: Floats) -> Floats:
+        """The mean of k scores, shape (k, width), at each hour of the week: shape (168, k)."""
+        many, total = self.counts @ used.T, self.counts @ scores.T
+        return self._weekly(np.divide(total, many, out=np.zeros_like(total), where=many > 0))
+
+    def _weekly(self, values: Floats) -> Floats:
+        return np.tile(values, (WEEK_HOURS // len(values), 1))
+
+    def fold(self, values: Floats) -> Floats:
+        """Sums over the hours of the week, shape (168, …), as sums over this pattern's hours."""
+        sums = values.reshape(-1, len(self.counts), *values.shape[1:]).sum(axis=0)
+        return np.asarray(sums, dtype=np.float64)

@@ -9,9 +9,10 @@
 age is higher: median 74.5 instead of 49, effect 1.5 sd, p < 1e-6; also out of range
 
 The chance of any alarm on unchanged data is at most about alpha: every test's p-value is held
-against its part of it (four fifths among all tests of columns, one fifth among all pairs). An
-alarm also needs an effect that matters, so that large tables do not alarm for nothing. Where the
-rows have a time, p-values count rows in runs for what they are worth (`lifecycle.drift.runs`).
+against its part of it (`lifecycle.drift.sharing`). An alarm also needs an effect that matters, so
+that large tables do not alarm for nothing. Where the rows have a time, p-values count rows in runs
+for what they are worth (`lifecycle.drift.runs`), and columns whose hours differ are held against
+the same hours of the reference (`lifecycle.drift.matching`).
 """
 
 from collections.abc import Collection, Mapping
@@ -20,18 +21,21 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from scipy import stats
 
 from lifecycle.drift.bounds import from_profiles
 from lifecycle.drift.correlations import Correlation, correlations
 from lifecycle.drift.counting import build_profile
-from lifecycle.drift.findings import FEWEST_FOR_RANKS, Finding, Pair, column_findings
+from lifecycle.drift.findings import FEWEST_FOR_RANKS, Finding, findings
+from lifecycle.drift.matching import in_words
+from lifecycle.drift.omnibus import moved_together
 from lifecycle.drift.profile import ColumnProfile, Profile
 from lifecycle.drift.reasons import Facts, plural, reason
 from lifecycle.drift.scores import Scores, exact
+from lifecycle.drift.sharing import SHARES, limits
+from lifecycle.drift.sides import Pair
+from lifecycle.drift.tails import limit
 from lifecycle.records import ColumnDrift, DriftReport, Outcome
 
-PAIR_SHARE = 0.2  # of alpha, for all correlations together
 SAME_PERIOD = 0.9  # windows that overlap by so much share whatever came in runs
 PRACTICAL = 1.0  # a shift of one standard deviation is what a window must be able to show
 POWER = 0.8
@@ -119,7 +123,8 @@ def compare_profiles(
         for name in reference.columns
         if name not in ignore and name not in columns and name in live.columns
     ]
-    columns |= _columns(case, shared)
+    pairs = _pairs(case, shared)
+    columns |= _columns(case, pairs)
     ranked = dict(sorted(columns.items(), key=lambda item: _rank(item[1])))
     outcome, reasons = _verdict(case, ranked)
     notes = {**reference.not_monitored, **live.not_monitored}
@@ -132,7 +137,15 @@ def compare_profiles(
         not_monitored={name: note for name, note in notes.items() if name in ranked},
         alpha=alpha,
         window=live.window,
+        matched=_matched(reference, pairs),
     )
+
+
+def _matched(reference: Profile, pairs: Mapping[str, Pair]) -> str:
+    if not reference.window:
+        return ""
+    first, last = (datetime.fromisoformat(item) for item in reference.window)
+    return in_words([pair.matched for pair in pairs.values()], (last - first).total_seconds())
 
 
 def _window_seconds(reference: Profile, live: Profile) -> float | None:
@@ -180,26 +193,35 @@ def _same_type(reference: str, live: str) -> bool:
     return reference == live or "empty" in (reference, live) or {reference, live} <= texts
 
 
-def _columns(case: _Case, shared: list[str]) -> dict[str, ColumnDrift]:
-    tested: dict[str, tuple[Finding, ...]] = {}
-    pairs: dict[str, Pair] = {}
-    for name in shared:
-        one, two = case.reference.columns[name], _as(case.live.columns[name], case, name)
-        pairs[name] = Pair(one, two, case.seconds)
-        found = column_findings(one, two, seconds=case.seconds)
-        if case.live.rows < case.min_rows:
-            found = tuple(item for item in found if item.test in EXACT_TESTS)
-        tested[name] = found
-    tests = sum(len(found) for found in tested.values())
-    share = (1 - PAIR_SHARE) * case.alpha / max(1, tests)
+def _pairs(case: _Case, shared: list[str]) -> dict[str, Pair]:
+    sides = (case.reference.columns, case.live.columns)
+    return {
+        name: Pair(sides[0][name], _as(sides[1][name], case, name), case.seconds) for name in shared
+    }
+
+
+def _columns(case: _Case, pairs: Mapping[str, Pair]) -> dict[str, ColumnDrift]:
+    enough = case.live.rows >= case.min_rows
+    tested = {
+        name: tuple(item for item in findings(pair) if enough or item.test in EXACT_TESTS)
+        for name, pair in pairs.items()
+    }
+    kinds = {
+        name: (pairs[name].reference.kind, tuple(item.test for item in found))
+        for name, found in tested.items()
+    }
+    held = limits(case.alpha, kinds)
     correlated: dict[str, Correlation] = {}
-    if case.live.rows >= case.min_rows:
+    joined: tuple[tuple[str, ...], float] = ((), 1.0)
+    if enough:
         sums = (case.reference.pairs, case.live.pairs)
-        correlated = correlations(*sums, pairs, alpha=PAIR_SHARE * case.alpha)
+        correlated = correlations(*sums, pairs, alpha=SHARES["correlation"] * case.alpha)
+        joined = moved_together(sums[0], pairs, tested, limit=SHARES["together"] * case.alpha)
     columns = {}
-    for name in shared:
-        facts = Facts(pairs[name], case.rows[name], tested[name], correlated.get(name))
-        columns[name] = _column(case, facts, share)
+    for name, pair in pairs.items():
+        told = joined if name in joined[0] else ((), 1.0)
+        facts = Facts(pair, case.rows[name], tested[name], correlated.get(name), *told)
+        columns[name] = _column(case, facts, held)
     return columns
 
 
@@ -212,10 +234,14 @@ def _as(live: ColumnProfile, case: _Case, name: str) -> ColumnProfile:
     return ColumnProfile(name, known.kind, live.rows, counts, known.edges, known.levels)
 
 
-def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
-    flagged = [item for item in facts.findings if item.p_value <= share and item.matters]
-    pair, correlation = facts.pair, facts.correlation
-    name = pair.reference.name
+def _column(case: _Case, facts: Facts, held: Mapping[tuple[str, str], float]) -> ColumnDrift:
+    pair, correlation, name = facts.pair, facts.correlation, facts.name
+    flagged = [
+        item
+        for item in facts.findings
+        if item.matters
+        and (item.p_value <= held[name, item.test] or (facts.joined and item.test == "location"))
+    ]
     effect = pair.design_effects[1]
     main = min(flagged, key=_weight) if flagged else None
     if main is None and correlation is not None:
@@ -225,7 +251,8 @@ def _column(case: _Case, facts: Facts, share: float) -> ColumnDrift:
     if main is not None:
         text = reason(facts, main, flagged, effect)
     else:
-        outcome, text = _quiet(case, facts, share)
+        least = held.get((name, "location")) or held.get((name, "shape")) or case.alpha
+        outcome, text = _quiet(case, facts, least)
     score = _score(case, name)
     return ColumnDrift(
         name=name,
@@ -279,14 +306,13 @@ def _quiet(case: _Case, facts: Facts, share: float) -> tuple[Outcome, str]:
 
 def smallest_shift(pair: Pair, share: float) -> float:
     """The shift, in standard deviations, that would be found in four of five such windows."""
-    m, n = pair.rows
+    m, n = pair.compared_rows, pair.rows[1]
     spread = pair.common
     if spread.row <= 0:
         return 0.0
     freedom = spread.tails(n, m)
     deviation = (spread.variance(n, m) / spread.row) ** 0.5
-    needed = float(stats.t.isf(share / 2, freedom) + stats.norm.ppf(POWER))
-    return needed * float(deviation)
+    return (limit(share / 2, freedom) + limit(1 - POWER)) * float(deviation)
 
 
 def _score(case: _Case, name: str) -> Scores | None:
