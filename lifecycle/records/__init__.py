@@ -7,6 +7,7 @@ Every record has `to_dict()` (what `--json` prints) and, in a notebook, a view o
 `lifecycle.views` draws and which is loaded only when it is shown.
 """
 
+from lifecycle.records.checks import Check, Checks
 from lifecycle.records.governance import (
     Arm,
     Diagnosis,
@@ -64,6 +65,8 @@ __all__ = [
     "Calibration",
     "CalibrationBin",
     "Candidate",
+    "Check",
+    "Checks",
     "Column",
     "ColumnDrift",
     "Decision",

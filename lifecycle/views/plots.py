@@ -4,6 +4,7 @@ r"""Pictures of a training: calibration, importance, residuals; as PNG, without 
 b'\x89PNG'
 """
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
@@ -26,7 +27,7 @@ def importance(names: Sequence[str], means: Sequence[float], errors: Sequence[fl
         color="#4477aa",
     )
     axes.set_xlabel("loss in the metric when the column is shuffled")
-    return _png(figure)
+    return saved(figure, dpi=90)
 
 
 def calibration(scores: NDArray[Any], positive: NDArray[Any]) -> bytes:
@@ -53,7 +54,7 @@ def calibration(scores: NDArray[Any], positive: NDArray[Any]) -> bytes:
     axes.set_xlabel("score")
     axes.set_ylabel("observed share")
     axes.legend(frameon=False)
-    return _png(figure)
+    return saved(figure, dpi=90)
 
 
 def residuals(y: NDArray[Any], prediction: NDArray[Any]) -> bytes:
@@ -69,7 +70,7 @@ def residuals(y: NDArray[Any], prediction: NDArray[Any]) -> bytes:
     axes.plot(ends, ends, color="#bbbbbb", linewidth=1)
     axes.set_xlabel("predicted")
     axes.set_ylabel("observed")
-    return _png(figure)
+    return saved(figure, dpi=90)
 
 
 def _figure(height: float) -> tuple[Any, Any]:
@@ -83,7 +84,10 @@ def _figure(height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def saved(figure: Any, *, dpi: int = 110) -> bytes:
+    """A figure of matplotlib as a PNG file; marks that its font lacks are drawn as boxes."""
     target = BytesIO()
-    figure.savefig(target, format="png", dpi=90)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(target, format="png", dpi=dpi)
     return target.getvalue()

@@ -4,57 +4,29 @@
 >>> sheet(Feedback("churn", accepted=12)).title
 'churn: 12 labels accepted'
 
-Terminal and notebook draw the same sheet. To give a record a view, register a function here.
+Terminal and notebook draw the same sheet. To give a record a view, register a function here;
+those of monitoring are in `monitor_sheets` and `check_sheets`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any
 
 from lifecycle import records
-from lifecycle.records import EXIT_CODES, Outcome
+from lifecycle.records import Outcome
+from lifecycle.views import check_sheets, monitor_sheets
+from lifecycle.views.layout import (
+    BAD,
+    GOOD,
+    MARKS,
+    PLAIN,
+    UNSURE,
+    Sheet,
+    count,
+    interval,
+    number,
+)
 
-GOOD, BAD, UNSURE, PLAIN = "good", "bad", "unsure", ""
-MARKS = {Outcome.PASS: GOOD, Outcome.FAIL: BAD, Outcome.UNSURE: UNSURE}
-SHOWN_COLUMNS = 12  # of a drift report; the rest is counted
 SHOWN_METRICS = 3  # of a training beside the one that decides; a candidate's own sheet has them all
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """What is drawn: each row has a mark that colours it."""
-
-    title: str
-    mark: str = PLAIN
-    headers: tuple[str, ...] = ()
-    rows: Sequence[tuple[str, ...]] = ()
-    marks: Sequence[str] = ()  # one a row
-    notes: Sequence[str] = field(default_factory=tuple)
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """A figure at the precision people read.
-
-    >>> number(0.123456), number(None), number(1234567.0)
-    ('0.1235', '', '1.235e+06')
-    """
-    return "" if value is None else f"{value + 0.0:.{digits}g}"  # + 0.0: no "-0"
-
-
-def probability(value: float | None) -> str:
-    """A p-value: never an exact zero.
-
-    >>> probability(0.0)
-    '<1e-12'
-    """
-    if value is None:
-        return ""
-    return "<1e-12" if value < 1e-12 else f"{value:.2g}"
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 @singledispatch
@@ -96,11 +68,7 @@ def _training(record: records.Training) -> Sheet:
 
 
 def _interval(metric: records.Metric | None) -> str:
-    if metric is None:
-        return ""
-    if metric.low is None or metric.high is None:
-        return number(metric.value)
-    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"
+    return "" if metric is None else interval(metric.value, metric.low, metric.high)
 
 
 @sheet.register
@@ -166,59 +134,9 @@ def _gates(record: records.GateReport) -> Sheet:
     )
 
 
-def _columns(columns: Mapping[str, records.ColumnDrift]) -> dict[str, Any]:
-    shown = list(columns.values())[:SHOWN_COLUMNS]
-    rows = [
-        (c.name, c.kind, c.test if c.drifted else "", number(c.effect, 2), probability(c.p_value),
-         number(c.score, 3), c.reason)
-        for c in shown
-    ]  # fmt: skip
-    return {
-        "headers": ("column", "kind", "moved in", "effect", "p", "distance", "reason"),
-        "rows": rows,
-        "marks": [MARKS[c.outcome] for c in shown],
-    }
-
-
-def _left_out(report: records.DriftReport) -> list[str]:
-    notes = [f"{name}: not monitored, {why}" for name, why in report.not_monitored.items()]
-    hidden = len(report.columns) - SHOWN_COLUMNS
-    return [*([f"{hidden} more columns, none of them worse"] if hidden > 0 else []), *notes]
-
-
-@sheet.register
-def _drift(record: records.DriftReport) -> Sheet:
-    verdict = {Outcome.PASS: "no drift", Outcome.FAIL: "drifted"}.get(
-        record.outcome, record.outcome
-    )
-    return Sheet(
-        f"{verdict}: {record.current_rows:,} rows against {record.reference_rows:,}",
-        mark=MARKS[record.outcome],
-        notes=[*record.reasons, *_left_out(record)],
-        **_columns(record.columns),
-    )
-
-
-@sheet.register
-def _monitor(record: records.MonitorReport) -> Sheet:
-    words = [word for word, on in (("drifted", record.drifted), ("harmed", record.harmed)) if on]
-    calm = "fine" if record.outcome is Outcome.PASS else str(record.outcome)
-    verdict = " and ".join(words) or ("due for retraining" if record.retrain else calm)
-    window = f", {record.window[0][:10]} to {record.window[1][:10]}" if record.window else ""
-    notes = [*record.reasons, *record.decision.reasons, *_left_out(record.drift)]
-    if record.performance is not None:
-        notes.insert(0, record.performance.reason)
-    notes.append("retraining is called for" if record.retrain else "no retraining is called for")
-    if record.repeated:
-        notes.append("this window had been checked before; nothing was written")
-    if record.html:
-        notes.append(f"report: {record.html}")
-    return Sheet(
-        f"{record.name} version {record.version}: {verdict}{window}",
-        mark=BAD if record.exit_code == EXIT_CODES[Outcome.FAIL] else MARKS[record.outcome],
-        notes=list(dict.fromkeys(note for note in notes if note)),
-        **_columns(record.drift.columns),
-    )
+sheet.register(records.DriftReport, monitor_sheets.drift)
+sheet.register(records.MonitorReport, monitor_sheets.monitor)
+sheet.register(records.Checks, check_sheets.checks)
 
 
 @sheet.register
@@ -229,7 +147,7 @@ def _history(record: records.History) -> Sheet:
         for e in record.entries
     ]  # fmt: skip
     return Sheet(
-        f"{record.name}: {_count(len(rows), 'ledger entry', 'ledger entries')}",
+        f"{record.name}: {count(len(rows), 'ledger entry', 'ledger entries')}",
         mark=UNSURE if record.warnings else PLAIN,
         headers=("#", "time (UTC)", "who", "what", "version", "from → to", "why"),
         rows=rows,
@@ -245,7 +163,7 @@ def _feedback(record: records.Feedback) -> Sheet:
     if record.unmatched:
         notes.append(f"{record.unmatched} met no prediction and were not stored")
     return Sheet(
-        f"{record.name}: {_count(record.accepted, 'label')} accepted",
+        f"{record.name}: {count(record.accepted, 'label')} accepted",
         mark=UNSURE if record.unmatched else PLAIN,
         notes=notes,
     )
@@ -286,7 +204,7 @@ def _statuses(record: tuple[records.Status, ...]) -> Sheet:
         for s in record
     ]  # fmt: skip
     return Sheet(
-        _count(len(rows), "model") if rows else "no models yet: lifecycle train NAME --data FILE",
+        count(len(rows), "model") if rows else "no models yet: lifecycle train NAME --data FILE",
         headers=("model", "in production", "versions", "compiled", "last check", "warnings"),
         rows=rows,
         marks=[UNSURE if s.warnings else PLAIN for s in record],
@@ -297,7 +215,7 @@ def _statuses(record: tuple[records.Status, ...]) -> Sheet:
 def _diagnosis(record: records.Diagnosis) -> Sheet:
     broken = sum(f.outcome is Outcome.FAIL for f in record.findings)
     return Sheet(
-        f"{_count(broken, 'problem')} found" if broken else "everything needed is in place",
+        f"{count(broken, 'problem')} found" if broken else "everything needed is in place",
         mark=BAD if broken else GOOD,
         headers=("check", "", "finding", "what to do"),
         rows=[(f.check, _sign(f.outcome), f.detail, f.fix) for f in record.findings],

@@ -5,44 +5,140 @@ r"""Sheets in a terminal, drawn with rich.
 'churn: 3 labels accepted\n  1 were known already\n'
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.box import ASCII, SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lifecycle.views.sheets import BAD, GOOD, PLAIN, UNSURE, Sheet, sheet
+from lifecycle.views.bars import BLOCKS, PLAIN_BLOCKS, Bars, spark
+from lifecycle.views.layout import BAD, GOOD, PLAIN, UNSURE, Cell, Sheet, harmless
+from lifecycle.views.sheets import sheet
 
 STYLES = {GOOD: "green", BAD: "red", UNSURE: "yellow", PLAIN: ""}
 NARROW = 6  # characters that any column keeps
+ROOMY = 110  # characters from which on a row's sentence stands beside it
 UNKNOWN_WIDTH = 140  # of a pipe or file
+AS_ASCII = str.maketrans({"→": "->", "±": "+/-", "…": "...", "★": "*"})
 
 
 def drawn(record: Any) -> RenderableType:
     """A record as something rich can print."""
-    return _draw(record if isinstance(record, Sheet) else sheet(record))
+    return Drawing(record if isinstance(record, Sheet) else sheet(record))
 
 
-def text(record: Any, *, width: int = 120) -> str:
-    """A record as plain text, without colours."""
+def text(record: Any, *, width: int = 120, blocks: bool = True) -> str:
+    """A record as plain text, without colours.
+
+    Args:
+        record: or a sheet.
+        width: characters of a line.
+        blocks: draw bars with block characters rather than ASCII.
+    """
+    shown = record if isinstance(record, Sheet) else sheet(record)
     console = Console(file=StringIO(), width=width, no_color=True)
-    console.print(drawn(record))
+    console.print(Drawing(shown, blocks=blocks))
     assert isinstance(console.file, StringIO)
     lines = (line.rstrip() for line in console.file.getvalue().splitlines())
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _draw(shown: Sheet) -> Group:
-    parts: list[RenderableType] = [Text(shown.title, style=f"bold {STYLES[shown.mark]}".strip())]
-    if shown.rows:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=any(shown.headers))
-        for header in shown.headers:  # on a narrow terminal the widest wrap first
-            table.add_column(header, overflow="fold", min_width=min(len(header), NARROW))
-        for index, row in enumerate(shown.rows):
-            mark = shown.marks[index] if index < len(shown.marks) else PLAIN
-            table.add_row(*(Text(cell) for cell in row), style=STYLES[mark])
-        parts.append(table)
-    parts.extend(Text(f"  {note}") for note in shown.notes)
-    return Group(*parts)
+@dataclass(frozen=True)
+class Drawing:
+    """A sheet that asks the console that prints it what that can show.
+
+    Bars are drawn in block characters on a terminal, in ASCII in a pipe or file. Where the
+    encoding knows ASCII alone, so are all texts, other marks by their numbers.
+    """
+
+    sheet: Sheet
+    blocks: bool | None = None  # None: where the output is a terminal
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        """The title, facts, the table, what is said of its rows, notes."""
+        shown = self.sheet
+        ascii_only = options.ascii_only
+        blocks = console.is_terminal if self.blocks is None else self.blocks
+        pen = _Pen(ascii_only, BLOCKS if blocks and not ascii_only else PLAIN_BLOCKS)
+        roomy = options.max_width >= ROOMY
+        yield Text(pen.written(shown.title), style=f"bold {STYLES[shown.mark]}".strip())
+        if shown.facts:
+            yield Padding(_facts(shown, pen), (0, 0, 0, 2))
+        if shown.rows:
+            yield _table(shown, pen, roomy=roomy)
+        below = [] if roomy else _below(shown)
+        folded = [shown.folded] if shown.folded else []
+        for note in (*below, *folded, *shown.notes):
+            yield Padding(Text(pen.written(note)), (0, 0, 0, 2))
+
+
+@dataclass(frozen=True)
+class _Pen:
+    ascii_only: bool
+    ramp: str
+
+    def written(self, words: str) -> str:
+        """A text in characters that can be printed."""
+        safe = harmless(words)
+        if self.ascii_only:
+            safe = safe.translate(AS_ASCII).encode("ascii", "backslashreplace").decode()
+        return safe
+
+    def drawn(self, cell: Cell) -> Text:
+        """A cell: a text, or two lines of bars and what they do not say."""
+        if isinstance(cell, str):
+            return Text(self.written(cell))
+        lines = [spark(side, self.ramp) for side in (cell.reference, cell.live) if side]
+        return Text("\n".join([*lines, *map(self.written, cell.notes())]))
+
+
+def _facts(shown: Sheet, pen: _Pen) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, what in shown.facts:
+        if isinstance(what, str):
+            table.add_row(pen.written(name), Text(pen.written(what)))
+        else:
+            table.add_row(pen.written(name), Text(spark(what.heights, pen.ramp, top=1.0)))
+    return table
+
+
+def _table(shown: Sheet, pen: _Pen, *, roomy: bool) -> Table:
+    said = roomy and any(shown.said)
+    headers = (*shown.headers, *(["reason"] if said else []))
+    box = ASCII if pen.ascii_only else SIMPLE_HEAD
+    table = Table(box=box, pad_edge=False, padding=(0, 1, 0, 0), show_header=any(headers))
+    drawings = {at for row in shown.rows for at, cell in enumerate(row) if isinstance(cell, Bars)}
+    for at, header in enumerate(headers):  # on a narrow terminal the widest wrap first
+        least = max(map(len, header.split("\n")))
+        least = _widest(shown, at) if at in drawings else min(least, NARROW)
+        table.add_column(pen.written(header), overflow="fold", min_width=least)
+    for index, row in enumerate(shown.rows):
+        mark = shown.marks[index] if index < len(shown.marks) else PLAIN
+        cells: tuple[Cell, ...] = (*row, *([shown.said[index]] if said else []))
+        table.add_row(*map(pen.drawn, cells), style=STYLES[mark])
+    return table
+
+
+def _widest(shown: Sheet, at: int) -> int:
+    """Characters of the longest row of bars in a column of the table."""
+    cells = [cell for row in shown.rows for cell in row[at : at + 1]]
+    return max([9, *(len(cell.live) for cell in cells if isinstance(cell, Bars))])
+
+
+def _below(shown: Sheet) -> list[str]:
+    """What is said of the rows, where there is no room beside them."""
+    found = []
+    for row, words in zip(shown.rows, shown.said, strict=False):
+        name = str(row[0]).partition("\n")[0]
+        if words:
+            found.append(words if words.startswith(name) else f"{name}: {words}")
+    return found

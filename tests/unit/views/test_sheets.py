@@ -10,8 +10,8 @@ from lifecycle.views.sheets import BAD, GOOD, UNSURE, sheet
 AUC = r.Metric("roc_auc", 0.8123, 0.80, 0.82)
 BEST = r.Candidate("forest", "run1", metrics=(AUC,), fit_seconds=1.0, overhead_seconds=0.4)
 VERSION = r.ModelVersion("churn", 3, stage="production", aliases=("champion",), digest="ab" * 32)
-MOVED = r.ColumnDrift("temp", "numeric", True, Outcome.FAIL, 0.9, "wasserstein", 1e-15, 0.8,
-                      "location", "temp is higher")  # fmt: skip
+MOVED = r.ColumnDrift("temp", "numeric", True, Outcome.FAIL, 0.9, "wasserstein", p_value=1e-15,
+                      effect=0.8, test="location", reason="temp is higher")  # fmt: skip
 DRIFT = r.DriftReport(
     Outcome.FAIL, {"temp": MOVED}, 1000, 500, ("1 column moved",), {"note": "text"}
 )
@@ -51,7 +51,8 @@ def test_every_record_says_what_people_look_for(words: str):
 def test_the_notebook_shows_the_same_sheet(words: str):
     page = notebook.html(RECORDS[words])
     shown = sheet(RECORDS[words])
-    assert page.count("<tr>") - page.count("<thead>") == len(shown.rows)
+    drawn = page.count("<tr>") - page.count("<thead>")
+    assert drawn == len(shown.rows) + len(shown.facts) + len(shown.rest)
     assert page.count("<p>") == len(shown.notes)
 
 
@@ -70,7 +71,9 @@ def test_many_columns_are_counted_not_listed():
     columns = {f"c{i}": r.ColumnDrift(f"c{i}", "numeric", False, Outcome.PASS) for i in range(30)}
     shown = sheet(r.DriftReport(Outcome.PASS, columns, 10, 10))
     assert len(shown.rows) == 12
-    assert "18 more columns, none of them worse" in shown.notes
+    assert len(shown.rest) == 18
+    assert shown.folded == "18 more columns, none of them worse"
+    assert shown.folded in terminal.text(shown)
 
 
 def test_a_training_shows_few_metrics_and_its_candidate_all():
