@@ -262,16 +262,21 @@ def drift(
 @click.option("--live", metavar="FILE", help="A file instead of the prediction log.")
 @click.option("--since", metavar="TIME", help="Start of the window; else the last one's end.")
 @click.option("--until", metavar="TIME", help="End of the window; else now.")
+@click.option("--every", metavar="LENGTH", help="Each complete window, as in 6h or 1d; catches up.")
+@click.option("--rows", type=int, metavar="N", help="Each complete window of N logged rows.")
+@click.option("--version", metavar="N", help="Another version than the champion.")
+@click.option("--arm", metavar="NAME", help="Only what this arm of a rollout answered.")
+@click.option("--segment", metavar="COLUMN=VALUE", help="Only rows of this segment.")
+@click.option("--alarms-per-year", type=float, metavar="N", help="False alarms; sets alpha.")
+@click.option("--notify", multiple=True, metavar="URL", help="Who is told; apprise's or env:NAME.")
 @click.option("--html", metavar="FILE", help="Write Evidently's report there.")
 @log_option
-def monitor(
-    config: Config, *, name: str, live: str | None, log: str | None, **window: str | None
-) -> Any:
+def monitor(config: Config, *, name: str, live: str | None, log: str | None, **options: Any) -> Any:
     """Check live data against the reference; exit 2: flagged."""
     config = _named(config, name, log__dir=log)
     from lifecycle.workflows.monitor import monitor
 
-    return monitor(config, live, **window)
+    return monitor(config, live, **options)
 
 
 @verb

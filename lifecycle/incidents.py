@@ -13,6 +13,7 @@ that people were last told of, so that slow growth is news in the end. A check t
 changes nothing: drift is over when a check finds none, harm when labels show none.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -20,8 +21,8 @@ from lifecycle.records import Entry, Incident, Outcome
 
 KIND = "incident"  # of the ledger's entries
 GROWTH = 1.5  # so many times the effect that was told of is news
-MOST_COLUMNS = 30  # that are kept of an incident; beyond them a further column is no news
-MOST_NAME = 80  # characters of a column's name
+MOST_TEXT = 3000  # characters that are kept of its columns; beyond, a further one is no news
+MOST_NAME = 60  # characters of a column's name
 
 
 def advance(
@@ -59,7 +60,7 @@ def advance(
     harm_over = harm is Outcome.PASS or not before.harmed
     if not harmed and drift_over and harm_over and Outcome.PASS in (drift, harm):
         return replace(before, change="resolved")
-    full = len(before.columns) >= MOST_COLUMNS
+    full = _full(before.columns)
     worse = (harmed and not before.harmed) or any(
         not full if name not in before.columns else _grown(before.columns[name], effect)
         for name, effect in found.items()
@@ -80,22 +81,33 @@ def last(entries: Sequence[Entry], scope: str) -> Incident | None:
     """
     for entry in reversed(entries):
         if entry.kind == KIND and entry.source == scope:
-            if entry.to == "resolved":
-                return None
-            extra = entry.extra
-            return Incident(
-                "",
-                dict(extra.get("columns") or {}),
-                bool(extra.get("harmed")),
-                str(extra.get("since") or ""),
-                str(extra.get("run") or ""),
-            )
+            return None if entry.to == "resolved" else replace(read(entry), change="")
     return None
 
 
+def read(entry: Entry) -> Incident:
+    """The incident as an entry of the ledger has it."""
+    extra = entry.extra
+    return Incident(
+        entry.to,  # type: ignore[arg-type] # one of the three that `note` writes
+        dict(extra.get("columns") or {}),
+        bool(extra.get("harmed")),
+        str(extra.get("since") or ""),
+        str(extra.get("run") or ""),
+    )
+
+
 def _kept(columns: Mapping[str, float | None]) -> dict[str, float | None]:
-    named = {name[:MOST_NAME]: effect for name, effect in columns.items()}
-    return dict(list(named.items())[:MOST_COLUMNS])
+    kept: dict[str, float | None] = {}
+    for name, effect in columns.items():
+        if not _full(kept):
+            kept[name[:MOST_NAME]] = effect
+    return kept
+
+
+def _full(columns: Mapping[str, float | None]) -> bool:
+    """Whether one more column would be too much for an entry of the ledger, as ASCII JSON."""
+    return len(json.dumps(columns)) + 6 * MOST_NAME > MOST_TEXT
 
 
 def _larger(told: float | None, now: float | None) -> float | None:

@@ -186,6 +186,13 @@ class Project:
         *,
         since: str | None = None,
         until: str | None = None,
+        every: str | None = None,
+        rows: int | None = None,
+        version: Reference | None = None,
+        arm: str | None = None,
+        segment: str | None = None,
+        alarms_per_year: float | None = None,
+        notify: Sequence[str] = (),
         html: str | Path | None = None,
     ) -> MonitorReport:
         """Compare live data, by default the prediction log, with the champion's reference.
@@ -193,12 +200,35 @@ class Project:
         Args:
             live: a frame or file instead of the prediction log.
             since: first moment of the window, ISO 8601; by default the last window's end.
-            until: first moment after the window.
+            until: first moment after the window; by default now.
+            every: check all complete windows of this length, as in "1d", each by itself.
+            rows: or of so many logged rows.
+            version: another version than the champion.
+            arm: only what this arm of a rollout answered.
+            segment: only rows of one segment, `COLUMN=VALUE`.
+            alarms_per_year: false alarms of all checks in a year; sets alpha.
+            notify: who is told of incidents, as apprise's addresses.
             html: where Evidently's report is written.
+
+        Returns:
+            The last window's report; `.earlier` has those that were caught up before it.
         """
         from lifecycle.workflows.monitor import monitor
 
-        return monitor(self.config, live, since=since, until=until, html=html)
+        return monitor(
+            self.config,
+            live,
+            since=since,
+            until=until,
+            every=every,
+            rows=rows,
+            version=None if version is None else self._ref(version),
+            arm=arm,
+            segment=segment,
+            alarms_per_year=alarms_per_year,
+            notify=notify,
+            html=html,
+        )
 
     def retrain(
         self, data: Data, *, validation: Data = None, if_flagged: bool = False

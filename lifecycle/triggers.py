@@ -58,7 +58,8 @@ def open_flag(entries: Sequence[Entry], champion: ModelVersion | None) -> Entry 
     >>> open_flag([flag], ModelVersion("churn", 3)) is None
     True
 
-    A check that calls for none closes it with a `flag` entry of its own, `retrain` false.
+    A check that calls for none closes it with a `flag` entry of its own, `retrain` false. Checks of
+    other versions, or of a part of the rows, neither open nor close it.
 
     Args:
         entries: the ledger, oldest first.
@@ -67,9 +68,11 @@ def open_flag(entries: Sequence[Entry], champion: ModelVersion | None) -> Entry 
     for entry in reversed(entries):
         if entry.kind == "retrain":
             return None
-        if entry.kind == "flag":
-            other = champion is None or entry.version not in (None, champion.version)
-            return None if other or not entry.extra.get("retrain") else entry
+        if entry.kind == "flag" and not entry.extra.get("part"):
+            if champion is None:
+                return None
+            if entry.version in (None, champion.version):
+                return entry if entry.extra.get("retrain") else None
     return None
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECK = "lifecycle.check"  # what was checked, so that it is checked once
 VERSION = "lifecycle.version"
 SCOPE = "lifecycle.scope"  # of which rows, in words
+CHAMPION = "champion"  # the scope of a check of all that the version in production answered
 SERIES = "lifecycle.series"  # whose windows follow each other: a version's, or a part of it
 WINDOW_START = "lifecycle.window_start"
 WINDOW_END = "lifecycle.window_end"  # of the log's windows: where the next one begins

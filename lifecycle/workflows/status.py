@@ -12,6 +12,7 @@ from lifecycle.config import Config
 from lifecycle.errors import LedgerError, ModelNotFound
 from lifecycle.records import ModelRef, ModelVersion, Status
 from lifecycle.stores import artifacts, registry
+from lifecycle.stores.checks import CHAMPION, OUTCOME, SCOPE
 from lifecycle.stores.tracking import answers, connect
 from lifecycle.triggers import open_flag
 
@@ -68,16 +69,14 @@ def _last_check(client: Any, name: str, *, calling: bool) -> str:
             return ""
         runs = client.search_runs(
             [experiment.experiment_id],
-            filter_string="attributes.status = 'FINISHED'",
+            filter_string=f"tags.`{SCOPE}` = '{CHAMPION}' AND attributes.status = 'FINISHED'",
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
     if not runs:
         return ""
-    tags = runs[0].data.tags
-    return registry.moment(runs[0].info.start_time) + _said(
-        tags.get("lifecycle.outcome", ""), calling
-    )
+    outcome = runs[0].data.tags.get(OUTCOME, "")
+    return registry.moment(runs[0].info.start_time) + _said(outcome, calling)
 
 
 def _said(outcome: str, calling: bool) -> str:

@@ -1,10 +1,12 @@
 """Who is told when: a rule on what was open and what a check found."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.incidents import GROWTH, MOST_COLUMNS, advance, last
+from lifecycle.incidents import GROWTH, MOST_TEXT, advance, last, read
 from lifecycle.records import Entry, Incident, Outcome
 
 PASS, FAIL, UNSURE = Outcome.PASS, Outcome.FAIL, Outcome.UNSURE
@@ -116,10 +118,14 @@ def test_the_moved_columns_of_a_check_that_did_not_fail_do_not_count():
     assert advance(None, drift=UNSURE, moved={"a": 9.0}) is None
 
 
-def test_a_wide_table_keeps_its_worst_columns_and_a_further_one_is_no_news():
-    wide = {f"column {number} {'x' * 200}": float(number) for number in range(2 * MOST_COLUMNS)}
+@pytest.mark.parametrize("letter", ["x", "ß", "列"])
+def test_a_wide_table_keeps_its_worst_columns_and_a_further_one_is_no_news(letter):
+    wide = {f"column {number} {letter * 200}": float(number) for number in range(300)}
     begun = advance(None, drift=FAIL, moved=wide)
-    assert list(begun.columns) == [name[:80] for name in list(wide)[:MOST_COLUMNS]]
+    kept = len(begun.columns)
+    assert 7 <= kept < 100
+    assert list(begun.columns) == [name[:60] for name in list(wide)[:kept]], "the worst first"
+    assert len(json.dumps(begun.columns)) <= MOST_TEXT
     assert advance(begun, drift=FAIL, moved={"another": 5.0}).change == ""
     assert advance(begun, drift=FAIL, moved=wide).change == ""
 
@@ -135,6 +141,11 @@ def test_the_ledger_says_what_is_open_for_a_scope():
     assert last([opened, other], "champion").columns == {"a": 0.5}
     assert last([opened, other, entry("resolved")], "champion") is None
     assert last([opened, entry("resolved"), other], "champion, plan=pro").columns == {"z": 2.0}
+
+
+def test_an_entry_reads_as_the_incident_that_it_told_of():
+    told = read(entry("resolved", columns={"a": 1.0}, harmed=True, since="2026", run="r"))
+    assert told == Incident("resolved", {"a": 1.0}, True, "2026", "r")
 
 
 @pytest.mark.parametrize("extra", [{}, {"columns": None, "run": None}])

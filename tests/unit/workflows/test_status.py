@@ -63,8 +63,9 @@ def test_the_last_check_is_told(config, client, logged_model):
     register(client, "churn", model_uri=logged_model(client), tags=TAGS)
     assert status(config)[0].last_check == ""
     checks = experiment_id(client, "churn/monitoring")
-    for outcome in ("pass", "fail"):
-        run = client.create_run(checks, tags={"lifecycle.outcome": outcome})
+    for scope, outcome in (("champion", "pass"), ("champion", "fail"), ("version 2", "pass")):
+        tags = {"lifecycle.outcome": outcome, "lifecycle.scope": scope}
+        run = client.create_run(checks, tags=tags)
         client.set_terminated(run.info.run_id)
     client.create_run(checks)  # one that runs now
     said = status(config)[0].last_check
