@@ -25,7 +25,9 @@ its default level, 5 %, and at 1 %. `nannyml` has one reference chunk where the 
 the reference, so that its threshold is 0.""",
     "timed": """\
 A row each 15 minutes, a reference of 70 days, windows that begin at any hour of later days.""",
-    "changes": "The reference has 10,000 rows where nothing else is said.",
+    "changes": """\
+An alarm counts as found whatever it names: a rule that alarms without a change (`none`) finds much
+that it does not see. Only `ours` looks at missing values and at pairs of columns.""",
     "season": """\
 Three hours are 12 rows of 15 minutes or 180 of a minute; 96 rows are a day, of which two in seven
 are 1 lower. The sd is that of the rows around the cycle, less than that of the whole column.""",
@@ -128,8 +130,8 @@ def goals(rows: Sequence[Row]) -> list[str]:
 
 def _group(row: Row) -> str:
     if row.change == UNCHANGED:
-        kind = {"independent": "independent rows", "timed": "rows with times"}
-        return f"false alarms, {kind.get(row.plan.table, 'windows shorter than a cycle')}"
+        kind = {"timed": "rows with times", "season": "windows shorter than a cycle"}
+        return f"false alarms, {kind.get(row.plan.table, 'independent rows')}"
     if row.plan.table == "season":
         return f"found in windows shorter than a cycle: {row.change}"
     if row.change == SMALL:

@@ -77,7 +77,7 @@ def _timed() -> Iterator[Plan]:
 def _changes() -> Iterator[Plan]:
     sizes = (Size(200, 20, 20), Size(1_000, 20, 20), Size(10_000, 5, 20))
     plain = tuple(name for name in CHANGES if name not in ("three columns 1 sd", SMALL))
-    yield Plan("changes", "independent", 10_000, sizes, (*plain, SMALL))
+    yield Plan("changes", "independent", 10_000, sizes, (UNCHANGED, *plain, SMALL))
     yield Plan("changes", "independent", 1_000_000, (Size(1_000_000, 5, 4, 1),), (SMALL,))
 
 

@@ -137,6 +137,7 @@ def test_plans_name_streams_and_changes_that_are_there():
         ("changes", "independent", 10_000, "one column 0.1 sd", "≥ 99 %"),
         ("changes", "independent", 1_000_000, "one column 0.02 sd", "none"),
         ("changes", "independent", 1_000, "one column 0.1 sd", "None"),
+        ("changes", "independent", 200, UNCHANGED, "≤ 1.5 %"),
         ("season", "daily cycle", 12, "three columns 1 sd", "≥ 80 %"),
         ("season", "daily cycle, 1 min", 180, "three columns 1 sd", "≥ 80 %"),
         ("season", "daily cycle, 1 min", 180, UNCHANGED, "≤ 3 %"),
