@@ -281,6 +281,24 @@ def monitor(config: Config, *, name: str, live: str | None, log: str | None, **o
 
 @verb
 @name_argument
+@click.option("--since", metavar="TIME", help="Windows that end then or later.")
+@click.option("--until", metavar="TIME", help="Windows that begin before.")
+@click.option("--version", type=int, metavar="N", help="Only checks of this version.")
+@click.option("--part", default="", metavar="TEXT", help="Of a part of the rows: COLUMN=VALUE.")
+@click.option("--html", metavar="FILE", help="Write the timelines there as a page.")
+@click.option("--png", metavar="FILE", help="Or as a picture.")
+def checks(config: Config, *, name: str, html: str | None, png: str | None, **wanted: Any) -> Any:
+    """What past checks found: drift and performance over time."""
+    config = _named(config, name)
+    from lifecycle.workflows.checks import checks, write_pictures
+
+    found = checks(config, **wanted)
+    write_pictures(found, html=html, png=png)
+    return found
+
+
+@verb
+@name_argument
 @click.option("--data", required=True, metavar="FILE", help="Parquet or CSV.")
 @click.option("--validation", metavar="FILE")
 @click.option("--if-flagged", is_flag=True, help="Only when the last check called for it.")

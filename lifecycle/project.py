@@ -13,6 +13,7 @@ from lifecycle.config import Config, load_config
 from lifecycle.errors import ConfigError
 from lifecycle.records import (
     Candidate,
+    Checks,
     Evaluation,
     Feedback,
     GateReport,
@@ -229,6 +230,30 @@ class Project:
             notify=notify,
             html=html,
         )
+
+    def checks(
+        self,
+        *,
+        version: Reference | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        part: str = "",
+    ) -> Checks:
+        """What past checks found, oldest window first; in a notebook, as timelines.
+
+        Args:
+            version: only checks of this one.
+            since: only windows that end at or after this moment, ISO 8601.
+            until: only windows that begin before this moment.
+            part: checks of this part of the rows, as in "carrier=EV", not those of all rows.
+
+        Returns:
+            A sequence of checks; `.to_frame()` has a row for each.
+        """
+        from lifecycle.workflows.checks import checks
+
+        ref = None if version is None else self._ref(version)
+        return checks(self.config, version=ref, since=since, until=until, part=part)
 
     def retrain(
         self, data: Data, *, validation: Data = None, if_flagged: bool = False

@@ -15,7 +15,7 @@ NAMES = {
 }  # fmt: skip
 VERBS = {
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
-    "feedback", "monitor", "retrain", "adopt",
+    "feedback", "monitor", "checks", "retrain", "adopt",
 }  # fmt: skip
 
 

@@ -1,45 +1,36 @@
-"""The checks of a model over time, read from their runs; and what a run must hold for that.
+"""The checks of a model over time, and what a check enters so that they can be read at once.
 
 >>> from lifecycle.config import Config
 >>> checks(Config(name="churn"), since="2026-01-01")[-1].drifted_columns  # doctest: +SKIP
 ('charges',)
-
-One search of the runs, a page of a thousand at a time; no file of any run is read.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.config import Config
-from lifecycle.errors import DataError, ModelNotFound
-from lifecycle.records import Check, Checks, Metric, MonitorReport, Outcome
-from lifecycle.stores import registry
+from lifecycle.errors import DataError, ModelNotFound, RegistryError
+from lifecycle.records import Check, Checks, MonitorReport, Outcome
+from lifecycle.stores import registry, timeline
 from lifecycle.stores.sealed import Moment, moment
-from lifecycle.stores.tracking import answers, connect, experiment_id
+from lifecycle.stores.tracking import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHECK = "lifecycle.check"
-VERSION = "lifecycle.version"
-OUTCOME = "lifecycle.outcome"
-SCOPE = "lifecycle.scope"  # whose answers, and of which part of the rows
-WINDOW = "lifecycle.window"  # first and last time, parted by a slash
-METRIC = "lifecycle.metric"
-HARMED = "lifecycle.harmed"
-RETRAIN = "lifecycle.retrain"
-DRIFTED = "lifecycle.drifted_columns"  # their names as JSON, worst first
-MOST_TEXT = 4000  # characters of the names of drifted columns
-PAGE = 1000
-EFFECT = "/effect"
+KEY = "check"
+DIGITS = 4  # of an effect
+LAST = 104  # checks on the page of a check
 
 
 def checks(
     config: Config,
     *,
-    version: int | None = None,
+    version: int | str | None = None,
     since: Moment = None,
     until: Moment = None,
     part: str = "",
@@ -48,10 +39,10 @@ def checks(
 
     Args:
         config: names the model.
-        version: only checks of this one.
-        part: checks of this part of the rows, as in "carrier=EV", instead of those of all rows.
+        version: only checks of this one; its number, or a reference as "churn/3".
         since: only windows that end at or after this moment.
         until: only windows that begin before this moment.
+        part: checks of this part of the rows, as in "carrier=EV", instead of those of all rows.
 
     Raises:
         ModelNotFound: no such model, or none of its checks is recorded.
@@ -60,7 +51,7 @@ def checks(
     """
     first, last = moment(since, "since"), moment(until, "until")
     client = connect(config)
-    found = tuple(recorded(client, config.name))
+    found = recorded(client, config.name)
     if not found:
         registry.survey(client, config.name)  # a name that nobody knows is another error
         raise ModelNotFound(
@@ -68,11 +59,12 @@ def checks(
             where=f"experiment {config.name}/monitoring",
             fix=f"lifecycle monitor {config.name}",
         )
+    number = registry.find(client, version).version if isinstance(version, str) else version
     kept = tuple(
         one
         for one in found
         if one.part == part
-        and (version is None or one.version == version)
+        and (number is None or one.version == number)
         and (first is None or _last(one) >= first)
         and (last is None or _first(one) < last)
     )
@@ -92,96 +84,54 @@ def _there_are(found: tuple[Check, ...]) -> str:
     return f"there are checks of version {versions}, {found[0].end} to {found[-1].end}{named}"
 
 
-def recorded(client: "MlflowClient", name: str, *, most: int | None = None) -> Iterator[Check]:
+def recorded(client: "MlflowClient", name: str, *, most: int | None = None) -> tuple[Check, ...]:
     """The checks of a model in order of their windows; none where none is recorded.
 
     Args:
         client: of the registry.
         name: of the model.
-        most: only so many, the last that were made.
+        most: the last so many.
     """
-    with answers(f"checks of {name}"):
-        experiment = client.get_experiment_by_name(f"{name}/monitoring")
-    if experiment is None:
-        return
-    if experiment.lifecycle_stage != "active":
-        experiment_id(client, experiment.name)  # raises and says how to restore it
-    runs = _runs(client, experiment.experiment_id, most)
-    yield from sorted(map(_check, runs), key=lambda one: (_last(one), one.time))
+    entries = timeline.read(client, name, most=most)
+    made = sorted(entries.items(), key=lambda item: str(item[1].get("time", "")))
+    known = {entry.get(KEY, run_id): (run_id, entry) for run_id, entry in made}  # the last counts
+    found = [_check(name, entry, run_id) for run_id, entry in known.values()]
+    ordered = sorted(found, key=lambda one: (_last(one), one.time))
+    return tuple(ordered[-most:] if most is not None else ordered)
 
 
-def _runs(client: "MlflowClient", experiment: str, most: int | None) -> list[Any]:
-    query = f"tags.`{CHECK}` != '' AND attributes.status = 'FINISHED'"
-    size = PAGE if most is None else min(most, PAGE)
-    found: list[Any] = []
-    token = None
-    while token is not None or not found:
-        with answers("monitoring runs"):
-            page = client.search_runs(
-                [experiment],
-                query,
-                order_by=["attributes.start_time DESC"],
-                max_results=size,
-                page_token=token,
-            )
-        found.extend(page)
-        token = page.token or None
-        if token is None or (most is not None and len(found) >= most):
-            break
-    return found
+def enter(client: "MlflowClient", check: Check, *, name: str, key: str) -> None:
+    """Record a check in brief, beside its run; doing so twice changes nothing.
 
-
-def _last(one: Check) -> datetime:
-    return moment(one.end) or datetime.max.replace(tzinfo=UTC)
-
-
-def _first(one: Check) -> datetime:
-    start = one.window[0] if one.window else one.time
-    return moment(start) or datetime.min.replace(tzinfo=UTC)
-
-
-def _check(run: Any) -> Check:
-    tags, figures = run.data.tags, run.data.metrics
-    metric = tags.get(METRIC, "")
-    names = json.loads(tags.get(DRIFTED, "[]"))
-    told = {plain_name(name): name for name in names}
-    effects = {
-        told.get(key.removesuffix(EFFECT), key.removesuffix(EFFECT)): float(value)
-        for key, value in figures.items()
-        if key.endswith(EFFECT)
-    }
-    start, _, end = tags.get(WINDOW, "").partition("/")
-    made = datetime.fromtimestamp(run.info.start_time / 1000, tz=UTC)
-    return Check(
-        time=made.isoformat(timespec="seconds"),
-        version=int(tags.get(VERSION, "0")),
-        outcome=Outcome(tags.get(OUTCOME, Outcome.UNSURE)),
-        window=(start, end) if end else None,
-        rows=int(figures.get("live_rows", 0)),
-        drifted_columns=tuple(names),
-        effects=dict(sorted(effects.items(), key=lambda item: -abs(item[1]))),
-        metric=metric,
-        value=figures.get(f"live_{metric}"),
-        low=figures.get(f"live_{metric}_low"),
-        high=figures.get(f"live_{metric}_high"),
-        expected=figures.get(f"expected_{metric}"),
-        expected_low=figures.get(f"expected_{metric}_low"),
-        expected_high=figures.get(f"expected_{metric}_high"),
-        estimate=figures.get(f"estimated_{metric}"),
-        estimate_low=figures.get(f"estimated_{metric}_low"),
-        estimate_high=figures.get(f"estimated_{metric}_high"),
-        harmed=tags.get(HARMED) == "true",
-        retrain=tags.get(RETRAIN) == "true",
-        part=tags.get(SCOPE, "").partition(", ")[2],
-        run_id=str(run.info.run_id),
-    )
+    Args:
+        client: of the registry.
+        check: with its run.
+        name: of the model.
+        key: what was checked; of several entries with one key the last counts.
+    """
+    effects = {key: round(value, DIGITS) for key, value in check.effects.items()}
+    tree = replace(check, effects=effects).to_dict()
+    empty: tuple[Any, ...] = (None, "", [], {})
+    kept = {key: tree[key] for key in tree if tree[key] not in empty and tree[key] is not False}
+    kept.pop("drifted", None)
+    timeline.add(client, name, kept.pop("run_id"), {**kept, KEY: key})
 
 
 def as_check(report: MonitorReport, *, time: datetime, part: str = "") -> Check:
-    """A report as what `checks` reads of it once it is recorded."""
+    """A report in brief.
+
+    Args:
+        report: of one window.
+        time: when it was made.
+        part: of the rows that it is about.
+    """
     seen, estimate = report.performance, report.estimate
-    metric = _metric(report)
-    effects = {c.name: c.effect for c in report.columns.values() if c.effect is not None}
+    expected = seen or estimate
+    effects = {
+        column.name: float(column.effect)
+        for column in report.columns.values()
+        if column.effect is not None and isfinite(column.effect)
+    }
     return Check(
         time=time.astimezone(UTC).isoformat(timespec="seconds"),
         version=report.version,
@@ -190,11 +140,11 @@ def as_check(report: MonitorReport, *, time: datetime, part: str = "") -> Check:
         rows=report.drift.current_rows,
         drifted_columns=tuple(c.name for c in report.columns.values() if c.drifted),
         effects=dict(sorted(effects.items(), key=lambda item: -abs(item[1]))),
-        metric=metric,
+        metric=expected.metric if expected else "",
         value=seen.value if seen else None,
         low=seen.low if seen else None,
         high=seen.high if seen else None,
-        expected=seen.expected if seen else estimate.expected if estimate else None,
+        expected=expected.expected if expected else None,
         expected_low=seen.expected_low if seen else None,
         expected_high=seen.expected_high if seen else None,
         estimate=estimate.value if estimate else None,
@@ -207,57 +157,89 @@ def as_check(report: MonitorReport, *, time: datetime, part: str = "") -> Check:
     )
 
 
-def tags(report: MonitorReport) -> dict[str, str]:
-    """The tags of a check's run that `checks` reads, beside those that tell checks apart."""
-    found = {
-        HARMED: str(report.harmed).lower(),
-        RETRAIN: str(report.retrain).lower(),
-        METRIC: _metric(report),
-        DRIFTED: _names(report),
-    }
-    if report.window:
-        found[WINDOW] = "/".join(report.window)
-    return {key: value for key, value in found.items() if value}
-
-
-def figures(report: MonitorReport) -> list[Metric]:
-    """Performance as it is, as it was at training and as it is estimated, under their names."""
-    seen, estimate, metric = report.performance, report.estimate, _metric(report)
-    found = []
-    if seen is not None and seen.value is not None:
-        found.append(Metric(f"live_{metric}", seen.value, seen.low, seen.high))
-    if seen is not None and seen.expected is not None:
-        found.append(
-            Metric(f"expected_{metric}", seen.expected, seen.expected_low, seen.expected_high)
+def _check(name: str, entry: Mapping[str, Any], run_id: str) -> Check:
+    known = {item.name for item in fields(Check)}
+    values = {key: value for key, value in entry.items() if key in known}
+    try:
+        window = values.get("window")
+        return Check(
+            **{
+                **values,
+                "outcome": Outcome(values["outcome"]),
+                "window": (str(window[0]), str(window[1])) if window else None,
+                "drifted_columns": tuple(values.get("drifted_columns", ())),
+                "run_id": run_id,
+            }
         )
-    elif estimate is not None and estimate.expected is not None:
-        found.append(Metric(f"expected_{metric}", estimate.expected))
-    if estimate is not None and estimate.value is not None:
-        found.append(Metric(f"estimated_{metric}", estimate.value, estimate.low, estimate.high))
-    return found
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise RegistryError(
+            f"an entry of the checks of {name} cannot be read: {error}",
+            where=f"run {run_id}",
+            fix="it was written by a later version of lifecycle, or changed by hand; use that one",
+        ) from error
 
 
-def plain_name(column: str) -> str:
-    """A column's name in the marks that MLflow allows in a metric's.
+def _last(one: Check) -> datetime:
+    return moment(one.end) or datetime.max.replace(tzinfo=UTC)
 
-    >>> plain_name("price (€)")
-    'price ___'
+
+def _first(one: Check) -> datetime:
+    return moment(one.window[0] if one.window else one.time) or datetime.min.replace(tzinfo=UTC)
+
+
+def pictures(client: "MlflowClient", report: MonitorReport, check: Check) -> dict[str, str | bytes]:
+    """What a check's run shows people: its columns, the last checks, and a page of both.
+
+    Args:
+        client: of the registry, where earlier checks are read.
+        report: of the check.
+        check: the same in brief.
+
+    Returns:
+        Files by name: drift.png, timeline.png, report.html.
     """
-    marks = (mark if mark.isalnum() or mark in "_-. " else "_" for mark in column)
-    return "".join(marks)[:200]
+    from lifecycle.views import drift_plots, pages, timeline_plots
+
+    before = [
+        one
+        for one in recorded(client, report.name, most=LAST)
+        if one.part == check.part and one.run_id != check.run_id
+    ]
+    windows = Checks(report.name, (*before, check)).latest
+    ordered = sorted(windows, key=lambda one: (_last(one), one.time))
+    return {
+        "drift.png": drift_plots.png(report.drift),
+        "timeline.png": timeline_plots.png(ordered),
+        "report.html": pages.report(report, ordered),
+    }
 
 
-def _metric(report: MonitorReport) -> str:
-    if report.performance is not None:
-        return report.performance.metric
-    return report.estimate.metric if report.estimate is not None else ""
+def write_pictures(
+    found: Checks, *, html: str | Path | None = None, png: str | Path | None = None
+) -> None:
+    """Write the timelines as a page or a picture.
 
+    Args:
+        found: the checks.
+        html: where the page goes.
+        png: where the picture goes.
 
-def _names(report: MonitorReport) -> str:
-    """The drifted columns as JSON, as many as a tag holds."""
-    names: list[str] = []
-    for column in report.columns.values():
-        text = json.dumps([*names, column.name], ensure_ascii=False)
-        if column.drifted and len(text) <= MOST_TEXT:
-            names.append(column.name)
-    return json.dumps(names, ensure_ascii=False)
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from lifecycle.views import pages, timeline_plots
+
+    for path, made in (
+        (html, pages.page(f"checks of {found.name}", [found]).encode() if html else b""),
+        (png, timeline_plots.png(found.latest) if png else b""),
+    ):
+        if path is None:
+            continue
+        try:
+            Path(path).write_bytes(made)
+        except OSError as error:
+            raise DataError(
+                f"the file cannot be written: {error.strerror}",
+                where=path,
+                fix="name a file in a folder that exists and can be written",
+            ) from error

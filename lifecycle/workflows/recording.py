@@ -22,6 +22,7 @@ import polars as pl
 from lifecycle.config import Config
 from lifecycle.errors import DataError, MissingExtra, ModelNotFound
 from lifecycle.records import (
+    Check,
     Decision,
     DriftReport,
     Entry,
@@ -36,8 +37,8 @@ from lifecycle.stores import artifacts, checks, runs
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import answers
 from lifecycle.triggers import open_flag
-from lifecycle.views import drift_plots, notebook
 from lifecycle.workflows.alerts import Post, follow, message
+from lifecycle.workflows.checks import as_check, enter, pictures
 from lifecycle.workflows.compare import to_polars
 from lifecycle.workflows.live import Live
 from lifecycle.workflows.segments import Segment, within
@@ -188,12 +189,14 @@ def record(case: Case, report: MonitorReport, *, key: str, post: Post) -> Monito
         for start in range(0, len(known), AT_ONCE):
             params = {"version": case.version.ref} if not start else {}
             runs.log_figures(client, run_id, known[start : start + AT_ONCE], params)
-        runs.log_files(client, run_id, _files(case, report))
+        brief = as_check(report, time=datetime.now(UTC), part=case.part)
+        runs.log_files(client, run_id, _files(case, report, brief))
         evidence = artifacts.evidence(client, run_id, "monitor", report.to_dict())
         ledger = Ledger(client, name)
         _flag(case, ledger, report, key, evidence)
         incident = follow(ledger, report, scope=case.scope, key=key, recent=case.recent)
         _mark(case, report, incident, post)
+        enter(client, brief, name=name, key=key)
     return replace(report, incident=incident, notes=(*report.notes, *_told(incident, post)))
 
 
@@ -249,6 +252,9 @@ def figures(report: MonitorReport) -> list[Metric]:
     seen, guessed, kept = report.performance, report.estimate, report.calibration
     if seen is not None and seen.value is not None:
         found.append(Metric(f"live_{seen.metric}", seen.value, seen.low, seen.high))
+    if seen is not None and seen.expected is not None:
+        name = f"expected_{seen.metric}"
+        found.append(Metric(name, seen.expected, seen.expected_low, seen.expected_high))
     if guessed is not None and guessed.value is not None:
         name = f"estimated_{guessed.metric}"
         found.append(Metric(name, guessed.value, guessed.low, guessed.high))
@@ -281,11 +287,8 @@ def _names(report: MonitorReport, taken: set[str]) -> Iterator[str]:
         yield name
 
 
-def _files(case: Case, report: MonitorReport) -> Mapping[str, str | bytes]:
-    files: dict[str, str | bytes] = {
-        "drift.png": drift_plots.png(report.drift),
-        "report.html": notebook.html(report),
-    }
+def _files(case: Case, report: MonitorReport, brief: Check) -> Mapping[str, str | bytes]:
+    files = pictures(case.client, report, brief)
     if report.html:
         files["evidently.html"] = Path(report.html).read_text(encoding="utf-8")
     elif report.drifted:
