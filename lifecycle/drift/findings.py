@@ -17,7 +17,6 @@ and Robbins (1968), unseen levels; the exact law of how many live rows lie beyon
 extremes is hypergeometric (Wilks 1942).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +26,7 @@ from lifecycle.drift.means import Mean, few_pieces, rareness, skewness
 from lifecycle.drift.pairs import mid_ranks
 from lifecycle.drift.profile import LEVELLED, ColumnProfile
 from lifecycle.drift.runs import Runs, Spread
-from lifecycle.drift.sides import SEEN_BLOCKS, Pair, null_score
+from lifecycle.drift.sides import SEEN_BLOCKS, Pair, null_score, rank_scores
 from lifecycle.drift.tails import chi_squared, fisher, hypergeometric, negative_binomial
 
 LEAST_EFFECT = {
@@ -39,7 +38,7 @@ LEAST_EFFECT = {
     "new level": 0.005,
     "correlation": 0.05,
 }
-FEWEST_FOR_RANKS = 20  # below, only exact tests speak
+FEWEST_FOR_RANKS = 10  # below, only exact tests speak
 LEAST_EXPECTED = 5.0  # independent rows in a group of the chi-squared test
 
 
@@ -57,28 +56,23 @@ class Finding:
         return abs(self.effect) >= LEAST_EFFECT[self.test]
 
 
-def _rank_test(
-    pair: Pair, test: str, place: int, shape: Callable[[Floats], Floats]
-) -> Finding | None:
+def _rank_test(pair: Pair, test: str, place: int) -> Finding | None:
     m, n = pair.rows
     if pair.reference.kind != "numeric" or min(m, n) < FEWEST_FOR_RANKS:
         return None
     reference, live = pair.counts
-    own = shape(mid_ranks(reference))
+    own = rank_scores(pair.ranks)[place]
     own = own - own @ reference / m
     deviation = float(own**2 @ reference / m) ** 0.5
     few = test == "scale"
     if pair.matched is not None and deviation > 0:
-        held = np.append(banded(live, pair.reference.bands), [0, 0])
-        mean = float(np.nan_to_num(pair.values[place]) @ held) / n
-        gap = mean - float(pair.matched.means[place])
-        found = Mean(
-            gap, pair.spreads[place], (pair.matched.rows[place], n), skewness(own, reference)
-        )
-        factor = 2.0 if test == "location" else 1.0  # values of location go from -1 to 1
-        return Finding(test, found.p_value(few=few), gap / factor / deviation)
+        held = banded(live, pair.reference.bands)
+        gap = float(pair.values[place][:-2] @ held) / n - float(pair.matched.means[place])
+        rows = (float(pair.matched.rows[place]), n)
+        found = Mean(gap, pair.spreads[place], rows, skewness(own, reference))
+        return Finding(test, found.p_value(few=few), gap / deviation)
     pooled = reference + live
-    scores = shape(mid_ranks(pooled))
+    scores = rank_scores(mid_ranks(pooled))[place]
     scores = scores - scores @ pooled / (m + n)
     spread = float(scores**2 @ pooled) / (m + n - 1)
     if spread <= 0:
@@ -90,20 +84,19 @@ def _rank_test(
         return Finding(test, p_value, gap / spread**0.5)
     shift = float(own @ live) / n
     if pair.runs is not None:
-        measured = pair.spreads[place]
-        factor = 2.0 if test == "location" else 1.0
-        p_value = max(p_value, Mean(factor * shift, measured, (m, n), skew).p_value(few=few))
+        found = Mean(shift, pair.spreads[place], (m, n), skew)
+        p_value = max(p_value, found.p_value(few=few))
     return Finding(test, p_value, shift / deviation)
 
 
 def location(pair: Pair) -> Finding | None:
     """Whether values are higher or lower: the mean rank."""
-    return _rank_test(pair, "location", 0, lambda ranks: ranks)
+    return _rank_test(pair, "location", 0)
 
 
 def scale(pair: Pair) -> Finding | None:
     """Whether values lie further out: the mean squared distance from the middle rank."""
-    return _rank_test(pair, "scale", 1, lambda ranks: (ranks - 0.5) ** 2)
+    return _rank_test(pair, "scale", 1)
 
 
 @dataclass(frozen=True)

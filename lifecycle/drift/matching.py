@@ -32,7 +32,7 @@ from lifecycle.drift.seasons import DAY_HOURS, HOUR, WEEK_HOURS, Pattern, Season
 from lifecycle.drift.tails import two_sided
 
 FEWEST = 3  # days or weeks from which a season can be told
-CHANCE = 0.02  # of taking a column without a season for one with; it costs power only
+CHANCE = 0.005  # of taking a column without a season for one with; it costs power only
 BALANCED = 0.05  # of the rows at other hours make no difference
 DAY = DAY_HOURS * HOUR
 WEEK = WEEK_HOURS * HOUR
@@ -214,9 +214,12 @@ def in_words(columns: Sequence[Matched | None], span: float) -> str:
     held = [item for item in columns if item is not None and item.uneven]
     if not held:
         return ""
+    weekly = sum(item.pattern.seconds == WEEK for item in held)
     hours = f"the same hours of {round(span / DAY)} days"
-    if any(item.pattern.seconds == WEEK for item in held):
-        hours = f"the same hours and weekdays of {round(span / WEEK)} weeks"
+    weekdays = f"the same hours and weekdays of {round(span / WEEK)} weeks"
+    words = weekdays if weekly == len(held) else hours
     if len(held) < len(columns):
-        hours += f", in {len(held)} of {len(columns)} columns"
-    return f"{hours}; correlations between columns with a season were not tested"
+        words += f" in {len(held)} of {len(columns)} columns"
+    if 0 < weekly < len(held):
+        words += f", {weekdays} in {weekly} of them"
+    return f"{words}; correlations between columns with a season were not tested"

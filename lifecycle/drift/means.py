@@ -62,9 +62,9 @@ def few_pieces(spread: Spread, rows: float) -> float:
 
 def skewness(scores: Floats, counts: Integers) -> float:
     """Of scores that were centred, by how often each occurs."""
-    total = counts.sum()
-    square = float(scores**2 @ counts) / total
-    return float(scores**3 @ counts) / total / square**1.5 if square > 0 else 0.0
+    total, squares = counts.sum(), scores * scores
+    square = float(squares @ counts) / total
+    return float((squares * scores) @ counts) / total / square**1.5 if square > 0 else 0.0
 
 
 def rareness(held: float, rows: float) -> float:

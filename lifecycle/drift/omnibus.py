@@ -6,9 +6,11 @@
 ((0, 1), 1e-05)
 
 The sum of the squared z-values of all locations is a weighted sum of chi-squared values, where the
-columns are correlated; its second-order approximation needs the sum of squared correlations only,
-which the reference's rank correlations give (Satterthwaite 1946; Bonett & Wright 2000). It is
-robust where many columns say the same, which a Mahalanobis distance is not.
+columns are correlated. The chi-squared value with the same first three moments stands for it; they
+follow from the correlations, which are the reference's rank correlations. It is robust where many
+columns say the same, which a Mahalanobis distance is not.
+
+Source: Buckley & Eagleson (1988), doi:10.1111/j.1467-842X.1988.tb00471.x.
 """
 
 from collections.abc import Mapping
@@ -56,8 +58,11 @@ def together(z: Floats, correlation: Floats, *, limit: float) -> Together | None
 
 
 def _chance(z: Floats, correlation: Floats) -> float:
-    inflation = float((correlation**2).sum()) / len(z)
-    return chi_squared(float(z @ z) / inflation, len(z) / inflation)
+    square = correlation @ correlation
+    two, three = float(np.trace(square)), float((square * correlation).sum())
+    freedom = two**3 / three**2
+    spread = (two / freedom) ** 0.5
+    return chi_squared(freedom + (float(z @ z) - len(z)) / spread, freedom)
 
 
 def moved_together(

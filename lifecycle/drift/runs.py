@@ -10,10 +10,11 @@ True
 The mean of a score g over n rows of a window has the variance s²/n + t²: s² is the variance
 between rows, t² the mean covariance of two rows of the same window, nothing for independent rows.
 The reference's windows of the same length give t² by products of rows within a window (so that it
-does not depend on how many rows a window has) where it holds at least ten such windows. Otherwise
-means over shorter blocks are continued to the window's length as a first-order autoregression, and
-as batch means of a tenth of the reference; the larger counts. That the deviations are taken from
-the reference's own mean is corrected for, and the reference's mean has a variance of its own.
+does not depend on how many rows a window has) where it holds at least ten such windows. Means over
+shorter blocks, continued to the window's length as a first-order autoregression, count where they
+give more; with fewer windows they stand beside batch means of a tenth of the reference. That the
+deviations are taken from the reference's own mean is corrected for, and the reference's mean has a
+variance of its own.
 
 With a `Pattern` of hours the deviations are those from each hour's own mean, so that t² is what is
 left when a window is held against the same hours.
@@ -124,6 +125,8 @@ class Runs:
         windows = self.span / self.seconds
         if windows >= ENOUGH_WINDOWS:
             live, freedom = series.at(self.seconds)
+            if self.seconds >= 2 * self.blocks.seconds:  # few windows: the larger of two figures
+                live = np.maximum(live, series.regressed(self.seconds)[0])
             freedoms = np.full(len(live), freedom)
             longer = max(self.seconds, self.span / LONG)
             covered = max(self.seconds, series.period)
@@ -242,8 +245,7 @@ class _Series:
         """Excess variance over the window and the reference, and the freedom, from short blocks."""
         blocks = len(self.blocks.counts)
         length = seconds / self.blocks.seconds
-        variance, phi = self._autoregression()
-        regressed = [variance * _mean_of_run(phi, size) for size in (length, float(blocks))]
+        *regressed, phi = self.regressed(seconds)
         relative = (4 + 2 * (1 + phi**2)) / ((1 - phi**2) * blocks)
         freedom = np.maximum(LEAST_FREEDOM, 2 / relative)
         size = max(1, blocks // ENOUGH_WINDOWS)
@@ -257,6 +259,13 @@ class _Series:
         times = max(1.5, self.span / self.period) if self.pattern else np.inf
         fitted = times / (times - 1) if np.isfinite(times) else 1.0
         return live * fitted, whole * fitted, np.where(larger, batched, freedom)
+
+    def regressed(self, seconds: float) -> tuple[Floats, Floats, Floats]:
+        """Excess variance over the window and the reference as an autoregression, and its phi."""
+        variance, phi = self._autoregression()
+        sizes = (seconds / self.blocks.seconds, float(len(self.blocks.counts)))
+        live, whole = (variance * _mean_of_run(phi, size) for size in sizes)
+        return live, whole, phi
 
     def _autoregression(self) -> tuple[Floats, Floats]:
         """Variance and lag-1 correlation of what rows of a block share, without centring's bias."""

@@ -44,12 +44,16 @@ class Pair:
         return int(self.counts[0].sum()), int(self.counts[1].sum())
 
     @cached_property
+    def ranks(self) -> Floats:
+        """Mid-rank of each cell among the reference, from 0 to 1."""
+        return mid_ranks(self.counts[0])
+
+    @cached_property
     def values(self) -> Floats:
         """What is looked at, by band: location and scale of numbers, levels; NaN for null."""
         width = max(self.reference.bands) + 3
         if self.reference.kind == "numeric":
-            ranks = mid_ranks(self.counts[0])
-            return np.stack([self.by_band(2 * ranks - 1), self.by_band((ranks - 0.5) ** 2)])
+            return np.stack([self.by_band(scores) for scores in rank_scores(self.ranks)])
         return indicators(width)
 
     @cached_property
@@ -157,6 +161,12 @@ class Pair:
             else self.reference.rows
         )
         return max(1.0, whole / one), max(1.0, self.live.rows / two)
+
+
+def rank_scores(ranks: Floats) -> tuple[Floats, Floats]:
+    """What location and scale are the means of: the rank, and its squared distance from middle."""
+    middle = ranks - 0.5
+    return middle, middle**2
 
 
 def null_score(width: int) -> Floats:
