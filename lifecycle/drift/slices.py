@@ -34,7 +34,7 @@ BINS = 5
 FEW_VALUES = 10  # numbers with so few are taken one by one
 MOST_LEVELS = 25
 PAIRED = 12  # columns that are paired
-ROWS_TO_PAIR = 1000
+ROWS_TO_PAIR = (1_000, 200_000)  # fewer tell nothing, more take seconds
 LEAST_EXCESS = 0.1  # of the hold-out's mean loss
 MOST_NAMED = 20  # groups of a named column that are shown
 
@@ -115,7 +115,7 @@ def worst_slices(
         return ()
     singles = list(_singles(rows, holdout_rows))
     pairs: list[_Cells] = []
-    if known.sum() >= ROWS_TO_PAIR:
+    if ROWS_TO_PAIR[0] <= known.sum() and rows.height <= ROWS_TO_PAIR[1]:
         pairs = [_paired(*two) for two in combinations(singles[:PAIRED], 2)]
     found = [
         *_judged(singles, (live, known, held), metric, alpha, min_rows, halves=1 + bool(pairs)),

@@ -11,8 +11,16 @@ from lifecycle.config import Config
 from lifecycle.drift import Profile, compare_frames
 from lifecycle.drift.spending import alpha_of
 from lifecycle.durations import spoken
-from lifecycle.records import Decision, DriftReport, MonitorReport, Outcome, Performance
+from lifecycle.records import (
+    Decision,
+    DriftReport,
+    ModelSpec,
+    MonitorReport,
+    Outcome,
+    Performance,
+)
 from lifecycle.stores import checks
+from lifecycle.workflows.holdout import Holdout, expected_in, holdout
 from lifecycle.workflows.judge import Judged, judge
 from lifecycle.workflows.recording import Case, page
 
@@ -37,8 +45,10 @@ def assess(case: Case, profile: Profile) -> MonitorReport:
         ignore=unscored,
     )
     drift = replace(drift, draw=lambda: page(case, drift))
-    judged = judge(config, case.version, case.spec, live, drifted=drift.drifted)
-    judged = _of_a_part(case, judged)
+    spec, before, why = _held_against(case)
+    judged = judge(config, case.version, spec, live, drifted=drift.drifted, before=before, why=why)
+    judged = _of_a_part(case, judged, expected=before is not None)
+    told = judged.told
     return MonitorReport(
         name=case.version.name,
         version=case.version.version,
@@ -49,7 +59,24 @@ def assess(case: Case, profile: Profile) -> MonitorReport:
         performance=judged.performance,
         window=drift.window or live.window,
         late_rows=live.late,
+        labels=told.labels if told else None,
+        estimate=told.estimate if told else None,
+        calibration=told.calibration if told else None,
+        slices=told.slices if told else (),
     )
+
+
+def _held_against(case: Case) -> tuple[ModelSpec, Holdout | None, str]:
+    """The hold-out, of a segment its rows there, and the metrics that are to be expected."""
+    if not case.live.rows.height:
+        return case.spec, None, ""
+    before, why = holdout(case.client, case.config, case.version, case.spec)
+    if before is None or case.segment is None:
+        return case.spec, before, why
+    part = before.part(case.segment)
+    if not len(part.labels):
+        return case.spec, None, f"the hold-out has no rows with {case.segment}"
+    return expected_in(case.spec, part), part, ""
 
 
 def _outcome(drift: DriftReport, judged: Judged) -> Outcome:
@@ -63,18 +90,19 @@ def _reasons(case: Case, drift: DriftReport, judged: Judged) -> tuple[str, ...]:
     reasons = [*drift.reasons, *case.live.notes]
     if judged.performance is not None and judged.performance.harmed:
         reasons.insert(0, judged.performance.reason)
+    reasons += judged.told.notes if judged.told else ()
     if case.spending:
         reasons.append(case.spending)
     return tuple(reasons)
 
 
-def _of_a_part(case: Case, judged: Judged) -> Judged:
+def _of_a_part(case: Case, judged: Judged, *, expected: bool) -> Judged:
     """A part of the rows, or another version, calls for no training of the champion."""
     if case.decides:
         return judged
     said = "a check of the champion's rows as a whole decides on retraining"
     seen = judged.performance
-    if case.segment is not None and seen is not None:
+    if case.segment is not None and seen is not None and not expected:
         seen = _unjudged(seen)
     return replace(judged, decision=Decision(retrain=False, reasons=(said,)), performance=seen)
 
@@ -88,8 +116,8 @@ def _unjudged(seen: Performance) -> Performance:
         expected=None,
         expected_low=None,
         expected_high=None,
-        reason=f"{told} on {seen.labelled_rows:,} labelled rows; the hold-out's figure is of all"
-        " rows, so [monitor] segments judges segments, a check of one alone does not",
+        reason=f"{told} on {seen.labelled_rows:,} labelled rows; what to expect of the segment is"
+        " not known, the hold-out's figure is of all rows",
     )
 
 

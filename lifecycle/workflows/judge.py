@@ -4,19 +4,22 @@
 False
 """
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from lifecycle.config import Config
+from lifecycle.drift.over_time import over_time
 from lifecycle.drift.performance import expected_loss, performance, row_losses, window_losses
 from lifecycle.errors import DataError
 from lifecycle.records import Decision, Evidence, ModelSpec, ModelVersion, Performance
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.triggers import decide
+from lifecycle.workflows.holdout import Holdout
+from lifecycle.workflows.labelled import Told, told
 from lifecycle.workflows.live import Live, from_log
 
 LEAST_LABELS = 30  # of a window whose loss is told
@@ -24,14 +27,23 @@ LEAST_LABELS = 30  # of a window whose loss is told
 
 @dataclass(frozen=True)
 class Judged:
-    """The live metric where there are labels, and what follows from all of it."""
+    """The live metric where there are labels, what they say beside it, and what follows."""
 
     decision: Decision
     performance: Performance | None = None
+    told: Told | None = None  # None where there are no rows
 
 
 def judge(
-    config: Config, version: ModelVersion, spec: ModelSpec, live: Live, *, drifted: bool
+    config: Config,
+    version: ModelVersion,
+    spec: ModelSpec,
+    live: Live,
+    *,
+    drifted: bool,
+    before: Holdout | None = None,
+    why: str = "",
+    now: datetime | None = None,
 ) -> Judged:
     """Hold labelled rows against the hold-out and decide.
 
@@ -41,6 +53,12 @@ def judge(
         spec: its specification.
         live: the rows of the check.
         drifted: whether they moved.
+        before: the hold-out that they are held against; None where there is none.
+        why: there is none.
+        now: when the check is.
+
+    Raises:
+        ConfigError: `[monitor] segments` names no feature.
     """
     seen = _performance(config, spec, live)
     expected = expected_loss(spec, scores=live.scores is not None)
@@ -53,7 +71,8 @@ def judge(
         holdout_loss=expected[0] if expected else None,
         holdout_loss_error=expected[1] if expected else None,
     )
-    return Judged(decide(evidence, config.retrain), seen)
+    beside = told(config, spec, live, before, why, now=now) if live.rows.height else None
+    return Judged(decide(evidence, config.retrain), seen, beside)
 
 
 def _known(live: Live) -> np.ndarray:
@@ -64,7 +83,7 @@ def _performance(config: Config, spec: ModelSpec, live: Live) -> Performance | N
     known = _known(live)
     if not known.any() or "prediction" not in live.rows.columns:
         return None
-    return performance(
+    seen = performance(
         live.labels.filter(pl.Series(known)).to_numpy(),
         live.rows["prediction"].filter(pl.Series(known)).to_numpy(),
         None if live.scores is None else live.scores[known],
@@ -73,6 +92,14 @@ def _performance(config: Config, spec: ModelSpec, live: Live) -> Performance | N
         min_labels=config.monitor.min_labels,
         alpha=config.monitor.alpha,
     )
+    course = over_time(
+        live.labels.to_list(),
+        live.rows["prediction"].to_numpy(),
+        live.scores,
+        live.times,
+        spec=spec,
+    )
+    return replace(seen, over_time=course)
 
 
 def _labelled(config: Config, version: ModelVersion, spec: ModelSpec, live: Live) -> int:
