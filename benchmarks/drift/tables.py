@@ -61,7 +61,7 @@ def spread(rows: int, windows: int, draws: int, others: int | None = None) -> Si
 
 
 def _independent() -> Iterator[Plan]:
-    wanted = ((200, 2000, 1000), (1_000, 2000, 1000), (10_000, 300, 300), (100_000, 40, 20))
+    wanted = ((200, 1500, 750), (1_000, 1500, 750), (10_000, 300, 150), (100_000, 40, 20))
     wanted += ((1_000_000, 20, 5),)
     for reference, draws in ((2_000, 100), (10_000, 50), (100_000, 20), (1_000_000, 8)):
         sizes = tuple(spread(rows, many, draws, fewer) for rows, many, fewer in wanted)
@@ -75,7 +75,7 @@ def _timed() -> Iterator[Plan]:
 
 
 def _changes() -> Iterator[Plan]:
-    sizes = (Size(200, 20, 20), Size(1_000, 20, 20), Size(10_000, 5, 20))
+    sizes = (Size(200, 15, 20), Size(1_000, 15, 20), Size(10_000, 5, 20))
     plain = tuple(name for name in CHANGES if name not in ("three columns 1 sd", SMALL))
     yield Plan("changes", "independent", 10_000, sizes, (UNCHANGED, *plain, SMALL))
     yield Plan("changes", "independent", 1_000_000, (Size(1_000_000, 5, 4, 1),), (SMALL,))
