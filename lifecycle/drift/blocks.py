@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.drift.cells import Integers
+from lifecycle.drift.cells import Integers, outer_sums
 
 MAX_BLOCKS = 128
 FINE_BLOCKS = 8192  # lengths that would need more blocks than this are not summed
@@ -195,6 +195,6 @@ def _folded(table: Integers, first: int, seconds: int, length: int) -> Integers:
 
 def _squared(table: Integers) -> Integers:
     if table.sum() < MOST_EXACT:  # floats multiply faster and are exact up to 2**53
-        floats = table.astype(np.float64)
-        return (floats.T @ floats).astype(np.int64)
+        floats = np.ascontiguousarray(table.T, dtype=np.float64).T
+        return outer_sums(floats.T, floats.T).astype(np.int64)
     return table.T @ table

@@ -21,7 +21,27 @@ Integers = npt.NDArray[np.int64]
 MAX_CELLS = 64
 MAX_LEVELS = 200
 MAX_BANDS = 10
+PIECE = 200_000  # multiplications that are not worth a second thread
 TEXT_SHARE = 0.5  # a column whose rare levels hold more than this share is text or an id
+
+
+def outer_sums(one: Floats, two: Floats) -> Floats:
+    """The product of (a, n) and (b, n) arrays over n: sums over rows, shape (a, b).
+
+    In pieces that linear algebra libraries multiply in the thread that asks: theirs wait for each
+    other, for seconds where the machine is busy.
+
+    >>> outer_sums(np.ones((1, 5)), np.arange(10.0).reshape(2, 5)).tolist()
+    [[10.0, 35.0]]
+    """
+    piece = max(1, PIECE // (len(one) * len(two)))
+    whole = one.shape[1] // piece * piece
+    total = one[:, whole:] @ two[:, whole:].T
+    if whole:
+        first = one[:, :whole].reshape(len(one), -1, piece).transpose(1, 0, 2)
+        second = two[:, :whole].reshape(len(two), -1, piece).transpose(1, 2, 0)
+        total = total + (first @ second).sum(axis=0)
+    return np.asarray(total, dtype=np.float64)
 
 
 @dataclass(frozen=True)

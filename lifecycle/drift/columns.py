@@ -29,12 +29,14 @@ class Column:
     Attributes:
         name: of the column.
         rows: of the table.
-        read: the values in order, in chunks of at most `EXACT_ROWS`; of one type.
+        read: the values in order, in chunks of at most `EXACT_ROWS`, at least one of them.
+        kind: their type, where chunks may be of another that holds the same values.
     """
 
     name: str
     rows: int
     read: Callable[[], Iterable[pl.Series]]
+    kind: pl.DataType | None = None
 
     @classmethod
     def of(cls, series: pl.Series) -> "Column":
@@ -58,13 +60,16 @@ class Column:
         """The values of some rows; all of them for None."""
         if rows is None:
             (series,) = self.read()
-            return series
+            return self._typed(series)
         taken, start = [], 0
         for chunk in self.read():
             first, last = np.searchsorted(rows, (start, start + chunk.len()))
-            taken.append(chunk.gather(rows[first:last] - start))
+            taken.append(self._typed(chunk[rows[first:last] - start]))
             start += chunk.len()
         return pl.concat(taken)
+
+    def _typed(self, series: pl.Series) -> pl.Series:
+        return series if self.kind in (None, series.dtype) else series.cast(self.kind)
 
 
 def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> Integers | None:

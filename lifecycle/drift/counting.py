@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from lifecycle.drift.cells import (
@@ -54,12 +55,14 @@ class Counted:
         sample: its values in the rows that stand for all.
         values: what scores are made of: sorted numbers, counts in fine cells, or a table of levels
             and their rows; None where only the profile is known.
+        cells: the cell of each number of the sample, shape (n,).
     """
 
     profile: ColumnProfile
     note: str
     sample: pl.Series
     values: Values = None
+    cells: npt.NDArray[np.uint8] | None = None
 
 
 def build_profile(
@@ -118,17 +121,13 @@ def gathered(
     numeric = [name for name, item in profiles.items() if item.kind == "numeric"]
     chosen = [name for name in (like.pairs.names if like else numeric) if name in profiles]
     cells = {
-        name: (_index(columns[name]), scored[name].counts)
+        name: (index, scored[name].counts)
         for name in Pairs.first(chosen)
-        if profiles[name].kind == "numeric"
+        if (index := columns[name].cells) is not None
     }
     notes = {name: item.note for name, item in columns.items() if item.note}
     named, window = (clock.name, clock.window) if clock else (None, None)
     return Profile(rows, profiles, Pairs.count(cells), named, window, notes)
-
-
-def _index(column: Counted) -> Integers:
-    return NumericCells(column.profile.edges).index(numbers(column.sample))
 
 
 def count_column(
@@ -155,6 +154,8 @@ def count_column(
     found = None
     if kind == "numeric":
         found = _numeric(column, sample, like, finer)
+        index = NumericCells(found.profile.edges).index(numbers(sample))
+        found = replace(found, cells=index.astype(np.uint8))  # of at most 67
     elif kind in LEVELLED and not (known and known.kind == "text"):
         found = _levelled(column, sample, kind, like)
     if found is None:
@@ -186,7 +187,10 @@ def _unvalued(column: Column, sample: pl.Series, kind: str, known: ColumnProfile
             complete=known.complete,
             bands=known.bands,
         )
-        return Counted(bare, note, sample)
+        if known.kind != "numeric":
+            return Counted(bare, note, sample)
+        index = np.full(sample.len(), len(counts) - 1, dtype=np.uint8)
+        return Counted(bare, note, sample, cells=index)
     null = sum(chunk.null_count() for chunk in column.read())
     counts = (column.rows - null, null)
     plain = "text" if kind in LEVELLED else kind

@@ -26,7 +26,7 @@ def counted(name: str, values: Ordered, edges: tuple[float, ...]) -> ColumnProfi
     cells = np.diff(upto)
     known = values.values
     with np.errstate(over="ignore"):
-        total, squares = float(known.sum()), float(known @ known)
+        total, squares = float(known.sum()), float((known * known).sum())
     below, above = values.infinite
     on_edges = int((upto[1:] - values.below(cuts[1:])).sum())
     return ColumnProfile(

@@ -33,7 +33,11 @@ def numbers(series: pl.Series) -> Floats:
     """A numeric column as float64 of shape (n,), null as NaN."""
     if series.dtype in (pl.Duration, pl.Time):
         series = series.to_physical()
-    return series.cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    if series.dtype != pl.Float64:
+        series = series.cast(pl.Float64, strict=False)
+    if series.null_count():
+        series = series.fill_null(float("nan"))
+    return series.to_numpy()
 
 
 def texts(series: pl.Series) -> pl.Series:
@@ -41,7 +45,7 @@ def texts(series: pl.Series) -> pl.Series:
     if series.dtype == pl.Object:
         words = [str(item).lower() if isinstance(item, bool) else item for item in series]
         return pl.Series(series.name, words, dtype=pl.String)
-    return series.cast(pl.String)
+    return series if series.dtype == pl.String else series.cast(pl.String)
 
 
 def ordered(series: pl.Series) -> Ordered:

@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lifecycle.drift.cells import Floats, Integers
+from lifecycle.drift.cells import Floats, Integers, outer_sums
+
+Index = npt.NDArray[np.integer[Any]]
 
 MAX_COLUMNS = 20
 SCALE = 1000
+SLICE = 8192  # rows that are summed at once
 
 
 def _none() -> Integers:
@@ -44,7 +48,7 @@ class Pairs:
     sums: Integers = field(default_factory=_none)
 
     @classmethod
-    def count(cls, cells: Mapping[str, tuple[Integers, tuple[int, ...]]]) -> "Pairs":
+    def count(cls, cells: Mapping[str, tuple[Index, tuple[int, ...]]]) -> "Pairs":
         """Sum over rows.
 
         Args:
@@ -54,16 +58,25 @@ class Pairs:
         names = cls.first(tuple(cells))
         if len(names) < 2:
             return cls()
-        scores, known = [], []
+        ranks = []
         for name in names:
-            index, counts = cells[name]
-            ranks = np.rint((2 * mid_ranks(np.asarray(counts[:-1])) - 1) * SCALE)
-            scores.append(np.append(ranks, 0.0)[index])
-            known.append(index != len(counts) - 1)
-        values = np.array(scores)
-        mask = np.array(known, dtype=np.float64)
-        sums = (mask @ mask.T, values @ mask.T, values**2 @ mask.T, values @ values.T)
-        return cls(names, np.rint(np.array(sums)).astype(np.int64))
+            counts = np.asarray(cells[name][1][:-1])
+            ranks.append(np.append(np.rint((2 * mid_ranks(counts) - 1) * SCALE), 0.0))
+        rows = len(cells[names[0]][0])
+        sums = np.zeros((4, len(names), len(names)))
+        for start in range(0, rows, SLICE):
+            index = [cells[name][0][start : start + SLICE] for name in names]
+            values = np.array([rank[item] for rank, item in zip(ranks, index, strict=True)])
+            null = [len(rank) - 1 for rank in ranks]
+            mask = np.array([item != last for item, last in zip(index, null, strict=True)], float)
+            if mask.all():  # rows, totals and squares are the same beside every other column
+                sums[0] += values.shape[1]
+                sums[1] += values.sum(axis=1)[:, None]
+                sums[2] += (values**2).sum(axis=1)[:, None]
+            else:
+                sums[:3] += [outer_sums(item, mask) for item in (mask, values, values**2)]
+            sums[3] += outer_sums(values, values)
+        return cls(names, np.rint(sums).astype(np.int64))
 
     @staticmethod
     def first(names: Sequence[str]) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ def _area(one: Floats, two: Floats, start: int, stop: int) -> float:
     before = np.cumsum(theirs) - theirs
     at_one = start + np.arange(ends.size) - before
     widths = np.diff(ends >> 1, prepend=start * n)
-    return float(np.abs(one[at_one] - two[first + before]) @ widths)
+    return float((np.abs(one[at_one] - two[first + before]) * widths).sum())
 
 
 def deviation(values: Ordered) -> float:
