@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from rates import Row
-from tables import UNCHANGED
 
 PANELS = (
     ("independent", 10_000, "independent rows, reference 10,000"),
@@ -24,14 +23,23 @@ def short(rows: int) -> str:
     return str(rows)
 
 
-def draw_rates(rows: Mapping[str, Sequence[Row]], path: Path) -> bool:
-    """Draw a panel a stream; False, and no file, where nothing was measured for it."""
-    members = [row for name in rows for row in rows[name] if row.change == UNCHANGED and row.rates]
-    chosen = [
+def panels(rows: Mapping[str, Sequence[Row]]) -> list[tuple[str, list[Row]]]:
+    """Titles and rows of unchanged windows, by size; a panel needs two sizes at least."""
+    members = [row for name in ("independent", "timed") for row in rows.get(name, ()) if row.rates]
+    found = [
         (title, [row for row in members if (row.plan.stream, row.plan.reference) == (stream, size)])
         for stream, size, title in PANELS
     ]
-    chosen = [(title, found) for title, found in chosen if len(found) > 1]
+    return [(title, sorted(chosen, key=_size)) for title, chosen in found if len(chosen) > 1]
+
+
+def _size(row: Row) -> int:
+    return row.rows
+
+
+def draw_rates(rows: Mapping[str, Sequence[Row]], path: Path) -> bool:
+    """Draw a panel a stream; False, and no file, where nothing was measured for it."""
+    chosen = panels(rows)
     path.unlink(missing_ok=True)
     if not chosen:
         return False
@@ -42,29 +50,28 @@ def draw_rates(rows: Mapping[str, Sequence[Row]], path: Path) -> bool:
 
     names = list(dict.fromkeys(name for _, found in chosen for row in found for name in row.rates))
     width = 3.4 * len(chosen) + 1.6
-    figure, panels = plt.subplots(
+    figure, axes = plt.subplots(
         1, len(chosen), figsize=(width, 3.4), sharey=True, squeeze=False, layout="constrained"
     )
     figure.set_facecolor("white")
-    for panel, (title, found) in zip(panels[0], chosen, strict=True):
+    for panel, (title, found) in zip(axes[0], chosen, strict=True):
         for place, name in enumerate(names):
             _line(panel, [row for row in found if name in row.rates], name, place)
         panel.set(xscale="log", title=title, xlabel="rows in the window", ylim=(-3, 103))
         panel.title.set_fontsize(9)
-        sizes = sorted({row.rows for row in found})
+        sizes = [row.rows for row in found]
         panel.set_xticks(sizes, [short(rows) for rows in sizes], minor=False)
         panel.set_xticks([], minor=True)
         panel.grid(color="#e5e5e5", linewidth=0.6)
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0][0].set_ylabel("windows with an alarm, %")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    axes[0][0].set_ylabel("windows with an alarm, %")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return True
 
 
 def _line(panel: Any, rows: Sequence[Row], name: str, place: int) -> None:
-    rows = sorted(rows, key=lambda row: row.rows)
     shares = [100 * row.rates[name].alarms for row in rows]
     ends = [[100 * end for end in row.rates[name].interval()] for row in rows]
     errors = [

@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[3] / "benchmarks" / "drift"))
 
 from changes import CHANGES
 from measuring import measure
-from picture import short
+from picture import draw_rates, panels, short
 from rates import Rate, Row, gather
 from report import cell, goals, percent, shown, table, verdict
 from streams import STREAMS
@@ -274,3 +274,16 @@ def test_figures_and_sizes_are_short():
         *("0.123", "1,234", "20,000", "x")
     ]
     assert [short(rows) for rows in (96, 1_000, 1_000_000)] == ["96", "1k", "1M"]
+
+
+def test_the_picture_shows_each_size_once_and_only_what_was_measured(tmp_path):
+    plan = Plan("independent", "independent", 10_000, ())
+    sizes = [Row(plan, rows, UNCHANGED, {"ours": Rate([(9, 1, 0)])}) for rows in (1_000, 200)]
+    other = Row(Plan("changes", "independent", 10_000, ()), 200, UNCHANGED, sizes[0].rates)
+    rows = {"independent": [*sizes, Row(plan, 9, UNCHANGED)], "changes": [other]}
+    assert [[row.rows for row in found] for _, found in panels(rows)] == [[200, 1_000]]
+    path = tmp_path / "rates.png"
+    assert draw_rates(rows, path)
+    assert path.read_bytes()[1:4] == b"PNG"
+    assert not draw_rates({"independent": sizes[:1]}, path)
+    assert not path.exists()  # an old picture would show another run
