@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Mapping
-from io import BytesIO
 from textwrap import wrap
 from typing import Any
 
@@ -16,11 +15,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lifecycle.records import ColumnDrift, DriftReport
+from lifecycle.views.layout import middle
+from lifecycle.views.plots import saved, written
+from lifecycle.views.svg import LIVE, REFERENCE
 
 MOST = 6
 BARS = 24
 LEVELS = 8
-COLOURS = ("#8a8f98", "#d1495b")  # reference, live: told apart on white and on black, and in grey
+COLOURS = (REFERENCE, LIVE)
+NAME = 60  # characters of a column's name
 LINE = 78  # characters of a reason on one line, of at most two
 
 
@@ -41,9 +44,7 @@ def figure(report: DriftReport, *, most: int = MOST) -> Figure:
 
 def png(report: DriftReport, *, most: int = MOST) -> bytes:
     """The same as a PNG file."""
-    buffer = BytesIO()
-    figure(report, most=most).savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return saved(figure(report, most=most))
 
 
 def _drawable(column: ColumnDrift) -> bool:
@@ -65,10 +66,13 @@ def _draw(axes: Any, column: ColumnDrift) -> None:
             offset = np.arange(len(names)) + 0.4 * place - 0.2
             axes.bar(offset, shares[place], 0.4, color=colour, label=label)
         axes.set_xticks(range(len(names)), names, fontsize=8)
-    lines = wrap(column.reason or "no change beyond chance", LINE, max_lines=2, placeholder=" …")
+    lines = wrap(
+        written(column.reason) or "no change beyond chance", LINE, max_lines=2, placeholder=" …"
+    )
     axes.set_title("\n".join(lines), fontsize=8, loc="left")
+    name = written(middle(column.name, NAME))
     axes.annotate(
-        column.name, (0, 1), (0, 12 * len(lines) + 6), "axes fraction", "offset points",
+        name, (0, 1), (0, 12 * len(lines) + 6), "axes fraction", "offset points",
         fontsize=10, fontweight="bold",
     )  # fmt: skip
     axes.set_yticks([])
@@ -110,4 +114,4 @@ def _levels(column: ColumnDrift) -> tuple[list[str], Any]:
         counts = np.array(side["counts"], dtype=np.float64)
         rest = counts[len(names) :].sum()
         shares.append(np.append(counts[: len(names)], rest) / max(1.0, counts.sum()))
-    return [*(name[:12] for name in names), "other"], np.array(shares)
+    return [*(written(middle(name, 12)) for name in names), "other"], np.array(shares)

@@ -10,12 +10,14 @@ from typing import Any
 
 from lifecycle import records
 from lifecycle.records import EXIT_CODES, Outcome
+from lifecycle.views import timelines
 from lifecycle.views.bars import bars
 from lifecycle.views.layout import BAD, MARKS, Sheet, count, interval, number, probability
 
 SHOWN = 12  # columns with their bars; the rest is counted
 LISTED = 500  # of the rest, on pages
 SLICES = 3
+ROUNDING = 1e-6  # a bound that is less of its score is one of arithmetic
 TOLD = {"opened": "a new incident", "worse": "the incident grew worse", "": "an incident is open"}
 
 
@@ -48,14 +50,35 @@ def monitor(record: records.MonitorReport) -> Sheet:
         notes.append("this window had been checked before; nothing was written")
     if record.html:
         notes.append(f"report: {record.html}")
+    facts = tuple(_facts(record))
+    told = {words for _, words in facts}
+    notes = [note for note in notes if note not in told]
     flagged = EXIT_CODES[Outcome.FAIL] == record.exit_code
     return Sheet(
         f"{record.name} version {record.version}: {verdict}{window}",
         mark=BAD if flagged else MARKS[record.outcome],
-        facts=tuple(_facts(record)),
+        facts=facts,
+        pictures=tuple(_over_time(record)),
         notes=_notes(notes, record.drift),
         **_columns(record.drift),
     )
+
+
+def _over_time(record: records.MonitorReport) -> Iterator[str]:
+    """The metric from stretch to stretch of the window."""
+    seen = record.performance
+    if seen is None or sum(point.value is not None for point in seen.over_time) < 2:
+        return
+    points = [
+        records.Check(
+            point.start, record.version, Outcome.PASS, (point.start, point.end), point.rows,
+            metric=seen.metric, value=point.value, low=point.low, high=point.high,
+            expected=seen.expected, expected_low=seen.expected_low,
+            expected_high=seen.expected_high,
+        )
+        for point in seen.over_time
+    ]  # fmt: skip
+    yield timelines.performance(points)
 
 
 def span(window: tuple[str, str]) -> str:
@@ -109,52 +132,42 @@ def _caught_up(item: records.MonitorReport) -> str:
 
 def _labels(labels: records.LabelCoverage) -> str:
     known = f"{labels.labelled:,} of {labels.rows:,} known, {labels.missing:,} missing"
-    return f"{known}: {labels.reason}" if labels.reason else known
+    return labels.reason or known
 
 
 def _performance(seen: records.Performance) -> str:
-    known = f"{seen.metric} {interval(seen.value, seen.low, seen.high)}"
-    if seen.value is None:
+    if seen.reason:
         return seen.reason
+    known = f"{seen.metric} {interval(seen.value, seen.low, seen.high)}"
     if seen.expected is not None:
         expected = interval(seen.expected, seen.expected_low, seen.expected_high)
-        known += f" against {expected} at training"
-    known += f", {count(seen.labelled_rows, 'label')}"
-    return f"{known}: {seen.reason}" if seen.reason else known
+        known += f", expected {expected}"
+    return f"{known}, on {count(seen.labelled_rows, 'labelled row')}"
 
 
 def _estimate(estimate: records.Estimate) -> str:
     if estimate.value is None:
         return estimate.reason or f"{estimate.metric} cannot be estimated"
     figure = interval(estimate.value, estimate.low, estimate.high)
-    held = {
-        Outcome.PASS: "labels bear it out",
-        Outcome.FAIL: "labels contradict it",
-        Outcome.UNSURE: "not yet checked against labels",
-    }[estimate.outcome]
-    text = f"{estimate.metric} {figure} without labels ({estimate.method}); {held}"
-    if estimate.difference is not None and estimate.holds is not None:
-        text += f" (realised minus estimated {estimate.difference:+.3g})"
-    return f"{text}; assumes that {estimate.assumption}" if estimate.assumption else text
+    text = f"{estimate.metric} {figure} without labels ({estimate.method})"
+    if estimate.assumption:
+        text += f", assuming that {estimate.assumption}"
+    return f"{text}; {estimate.reason or 'not yet checked against labels'}"
 
 
 def _calibration(seen: records.Calibration) -> str:
-    text = {Outcome.PASS: "scores still mean what they meant", Outcome.FAIL: "scores changed"}.get(
-        seen.outcome, str(seen.outcome)
-    )
-    text = seen.reason or text
-    if seen.error is None:
+    told = {Outcome.PASS: "scores mean what they meant", Outcome.FAIL: "scores have changed"}
+    text = seen.reason or told.get(seen.outcome, str(seen.outcome))
+    if seen.error is None or seen.outcome is not Outcome.FAIL:
         return text
-    before = "" if seen.expected_error is None else f" against {number(seen.expected_error, 2)}"
-    return f"{text} (error {number(seen.error, 2)}{before})"
+    before = "" if seen.expected_error is None else f", {number(seen.expected_error, 2)} before"
+    return f"{text}; calibration error {number(seen.error, 2)}{before}"
 
 
 def _slice(item: records.Slice) -> str:
     mark = {Outcome.FAIL: "worse: ", Outcome.UNSURE: "not enough evidence: "}.get(item.outcome, "")
-    text = f"{mark}{item.where}, {item.metric} {interval(item.value, item.low, item.high)}"
-    if item.expected is not None:
-        text += f" against {number(item.expected)} at training"
-    return f"{text}, {count(item.labelled, 'label')}"
+    text = item.reason or f"{item.metric} {interval(item.value, item.low, item.high)}"
+    return f"{mark}{item.where}: {text}"
 
 
 def _incident(incident: records.Incident) -> str:
@@ -202,7 +215,8 @@ def _visible(effect: float | None) -> float | None:
 
 def _score(column: records.ColumnDrift) -> str:
     bound = column.bounds.get(column.score_name, 0.0)
-    return number(column.score, 3) + (f"\n± {number(bound, 1)}" if bound > 0 else "")
+    shown = f"\n± {number(bound, 1)}" if bound > ROUNDING * abs(column.score or 1.0) else ""
+    return number(column.score, 3) + shown
 
 
 def _left_out(report: records.DriftReport) -> list[str]:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.views.layout import harmless
+
 MOST = 20
 BINS = 10
 
@@ -91,3 +93,12 @@ def saved(figure: Any, *, dpi: int = 110) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(target, format="png", dpi=dpi)
     return target.getvalue()
+
+
+def written(text: str) -> str:
+    r"""A text of others that matplotlib takes for no formula.
+
+    >>> print(written("price in $ and cost in $"))
+    price in \$ and cost in \$
+    """
+    return harmless(text).replace("$", r"\$")

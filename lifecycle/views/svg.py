@@ -18,6 +18,7 @@ REFERENCE, LIVE = "#8a8f98", "#d1495b"
 WIDTH, HEIGHT = 240, 76
 TOP, BASE = 12.0, 58.0  # of the bars
 NULL = 30.0  # width kept for null rows where there are any
+SEEN = 0.005  # share of null rows that is drawn
 CLIP = 2.5  # live bars higher than this many times the reference's highest are cut and labelled
 NAMED = 5  # levels so few that each has its name below
 
@@ -31,7 +32,7 @@ def histogram(bars: Bars, name: str, words: str = "") -> str:
         words: what is said of it.
     """
     shapes: list[str] = []
-    nulls = any(bars.nulls)
+    nulls = max(bars.nulls) >= SEEN or bars.null_changed
     right = WIDTH - (NULL + 8 if nulls else 0)
     if bars.labels:
         top = scale(bars)

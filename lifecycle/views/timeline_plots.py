@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from lifecycle.records import Check
 from lifecycle.views import timelines
-from lifecycle.views.layout import harmless, middle
-from lifecycle.views.plots import saved
+from lifecycle.views.layout import middle
+from lifecycle.views.plots import saved, written
 from lifecycle.views.svg import LIVE, REFERENCE
 
 INK = "#222222"
@@ -58,7 +58,9 @@ def _heat(axes: Any, checks: Sequence[Check], names: Sequence[str]) -> None:
                 share = timelines.TONES[level - 1]
                 image[row, at] = share * colour + (1 - share)
     axes.imshow(image, aspect="auto", interpolation="nearest")
-    axes.set_yticks(range(len(names) + 1), ["verdict", *(_short(name) for name in names)])
+    axes.set_yticks(
+        range(len(names) + 1), ["verdict", *(written(middle(name, 26)) for name in names)]
+    )
     axes.set_yticks(np.arange(len(names)) + 0.5, minor=True)
     axes.grid(visible=True, which="minor", axis="y", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
@@ -68,11 +70,6 @@ def _heat(axes: Any, checks: Sequence[Check], names: Sequence[str]) -> None:
             f"version {version}", (at - 0.5, 1), (2, 3), ("data", "axes fraction"),
             "offset points", fontsize=8, annotation_clip=False,
         )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    """A name that matplotlib takes for no formula."""
-    return middle(harmless(name), 26).replace("$", r"\$")
 
 
 def _metric(axes: Any, checks: Sequence[Check]) -> None:

@@ -12,6 +12,7 @@ that a moved column and a lost metric can be held against each other.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from math import ceil, floor, log10
 
 from lifecycle.records import Check, Outcome
 from lifecycle.views.layout import middle, number
@@ -125,8 +126,8 @@ def performance(checks: Sequence[Check]) -> str:
         return base - (base - top) * (value - low) / (high - low)
 
     shapes = [label(LEFT - 52, top + 4, middle(metric, 18), anchor="end")]
-    for value in (low, (low + high) / 2, high):
-        shapes.append(label(LEFT - 8, y(value) + 3, number(value, 3), anchor="end"))
+    for value in ticks(low, high):
+        shapes.append(label(LEFT - 8, y(value) + 3, number(value, 6), anchor="end"))
         shapes.append(
             f'<path d="M{LEFT} {y(value):.1f}H{RIGHT}" stroke="currentColor" opacity=".12"/>'
         )
@@ -163,6 +164,18 @@ def limits(checks: Sequence[Check]) -> tuple[float, float]:
     high = max([high, *(min(end, high + reach) for end in ends)])
     edge = 0.06 * max(high - low, abs(high) * 0.02, 1e-9)
     return low - edge, high + edge
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round figures within an axis, three to six of them.
+
+    >>> ticks(0.571, 0.764)
+    [0.6, 0.65, 0.7, 0.75]
+    """
+    power = 10.0 ** floor(log10((high - low) / 3))
+    step = max(power * much for much in (1, 2, 5) if (high - low) / (power * much) >= 3)
+    first, last = ceil(low / step), floor(high / step)
+    return [round(step * at, 12) for at in range(first, last + 1)]
 
 
 def dates(checks: Sequence[Check]) -> Iterator[tuple[int, str]]:
