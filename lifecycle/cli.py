@@ -206,13 +206,18 @@ def serve(
 @verb
 @name_argument
 @click.option("--labels", required=True, metavar="FILE", help="By id, or by key and time.")
+@click.option(
+    "--tolerance", metavar="5m", help="How far from its prediction a label's time may be."
+)
 @log_option
-def feedback(config: Config, *, name: str, labels: str, log: str | None) -> Any:
+def feedback(
+    config: Config, *, name: str, labels: str, tolerance: str | None, log: str | None
+) -> Any:
     """Join late labels to predictions, all of them or none."""
     config = _named(config, name, log__dir=log)
     from lifecycle.workflows.feedback import feedback
 
-    return feedback(config, labels)
+    return feedback(config, labels, **({} if tolerance is None else {"tolerance": tolerance}))
 
 
 @verb
@@ -243,13 +248,23 @@ def adopt(config: Config, *, ref: str, reference: str | None, **columns: str | N
 @click.argument("current")
 @click.option("--time", metavar="COLUMN", help="Rows in order of time count as runs.")
 @click.option("--html", metavar="FILE", help="Write Evidently's report there.")
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="What counts.")
 def drift(
-    config: Config, *, reference: str, current: str, time: str | None, html: str | None
+    config: Config,
+    *,
+    reference: str,
+    current: str,
+    time: str | None,
+    html: str | None,
+    engine: str,
 ) -> Any:
-    """Compare two files; exit 2 when they differ. No registry is needed."""
+    """Compare two files or folders; exit 2 when they differ. No registry is needed.
+
+    REFERENCE may be a stored profile (.json); tables of any size are read in bounded memory.
+    """
     from lifecycle.workflows.compare import compare
 
-    report = compare(reference, current, time=time or config.time or None)
+    report = compare(reference, current, time=time or config.time or None, engine=engine)
     if html:
         from lifecycle.workflows.compare import write_html
 

@@ -175,11 +175,18 @@ class Project:
         ref = self.name if version is None else self._ref(version)
         return score(self.config, ref, data, output)
 
-    def feedback(self, labels: Data) -> Feedback:
-        """Store late labels, by `prediction_id` or by key and time; all of them or none."""
+    def feedback(self, labels: Data, *, tolerance: str | None = None) -> Feedback:
+        """Store late labels, by `prediction_id` or by key and time; all of them or none.
+
+        Args:
+            labels: a frame or a file.
+            tolerance: how far from its prediction's time a label's may be, as in "5m" or "1d".
+        """
         from lifecycle.workflows.feedback import feedback
 
-        return feedback(self.config, labels)
+        if tolerance is None:
+            return feedback(self.config, labels)
+        return feedback(self.config, labels, tolerance=tolerance)
 
     def monitor(
         self,

@@ -122,6 +122,7 @@ class Feedback(Record):
     accepted: int
     repeated: int = 0  # the same label had been stored before
     unmatched: int = 0  # key and time that met no prediction; never stored
+    hint: str = field(default="", compare=False)  # why those met none
 
 
 @dataclass(frozen=True)

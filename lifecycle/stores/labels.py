@@ -24,14 +24,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import polars as pl
 
+from lifecycle.durations import spoken
 from lifecycle.errors import LabelError, LogError
 from lifecycle.records import Feedback
 from lifecycle.stores import ids, sealed
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.rows import TIME
 
+ALIKE = 3  # labels whose times are off alike are those of a clock
 MANY_FILES = 64  # so many batches of a model become one file
 _SHOWN = 3  # ids or keys that an error names
 _EMPTY = pl.DataFrame(schema={"prediction_id": pl.String, "label": pl.Null, "time": TIME})
@@ -98,9 +101,14 @@ class LabelStore:
                 self._by_key(model, frame, key, time, tolerance), on="row", how="inner"
             )
         unmatched = len(frame) - rows["row"].n_unique()
+        hint = ""
+        if unmatched and {key, time} <= set(frame.columns):
+            lost = np.setdiff1d(np.arange(len(frame)), rows["row"].to_numpy())
+            hint = self._apart(model, as_keys(frame[key])[lost], _utc(frame[time], time)[lost])
         if unmatched == len(frame):
             raise LabelError(
                 f"none of the {unmatched:,} labels met a prediction of {model!r}",
+                where=hint,
                 fix="check that keys and times are written as in the prediction log",
             )
         with self._locked(model):
@@ -114,7 +122,7 @@ class LabelStore:
             accepted = fresh["row"].n_unique()
             if accepted:
                 self._store(model, fresh.select("prediction_id", "label"))
-        return Feedback(model, accepted, len(frame) - unmatched - accepted, unmatched)
+        return Feedback(model, accepted, len(frame) - unmatched - accepted, unmatched, hint)
 
     def read(self, model: str) -> pl.DataFrame:
         """All labels of a model, in the order they came.
@@ -226,6 +234,26 @@ class LabelStore:
         near = near.sort("gap", "at").unique("row", keep="first", maintain_order=True)
         found = near.join(log, left_on=["key", "at"], right_on=["key", "time"])
         return found.select("row", "prediction_id")
+
+    def _apart(self, model: str, keys: pl.Series, times: pl.Series) -> str:
+        """Why labels met no prediction: an unknown key, or a time that is off, and by how much."""
+        wanted = pl.DataFrame({"key": keys, "time": times}).drop_nulls("key").sort("time")
+        log = PredictionLog(self.directory).read(model, columns=["key", "time"])
+        log = log.drop_nulls("key").unique().with_columns(at="time").sort("time")
+        met = wanted.join_asof(log, on="time", by="key", strategy="nearest", check_sortedness=False)
+        strangers = met.filter(pl.col("at").is_null())["key"].unique().sort()
+        if len(strangers):
+            return f"keys that were never predicted: {_some(strangers)}"
+        gaps = (met["time"] - met["at"]).dt.total_microseconds().to_numpy() / 1e6
+        if not len(gaps):
+            return "their keys are null"
+        low, middle, high = (float(item) for item in np.quantile(gaps, [0.1, 0.5, 0.9]))
+        if len(gaps) >= ALIKE and high - low <= max(1.0, 0.02 * abs(middle)):
+            side = "later" if middle > 0 else "earlier"
+            apart = spoken(timedelta(seconds=abs(middle)))
+            return f"their times are all about {apart} {side}: is a clock or a time zone off?"
+        far = spoken(timedelta(seconds=float(np.abs(gaps).max())))
+        return f"their times are up to {far} from the nearest prediction: give a tolerance"
 
 
 def _label_column(frame: pl.DataFrame, target: str) -> str:

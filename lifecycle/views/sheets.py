@@ -161,7 +161,8 @@ def _feedback(record: records.Feedback) -> Sheet:
     if record.repeated:
         notes.append(f"{record.repeated} were known already")
     if record.unmatched:
-        notes.append(f"{record.unmatched} met no prediction and were not stored")
+        why = f": {record.hint}" if record.hint else ""
+        notes.append(f"{record.unmatched} met no prediction and were not stored{why}")
     return Sheet(
         f"{record.name}: {count(record.accepted, 'label')} accepted",
         mark=UNSURE if record.unmatched else PLAIN,

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from lifecycle.config import Config
+from lifecycle.durations import duration
 from lifecycle.errors import ConfigError, LabelError, ModelNotFound
 from lifecycle.records import Feedback
 from lifecycle.stores import datasets, ids
@@ -23,7 +24,9 @@ from lifecycle.stores.predictions import PredictionLog
 Labels = datasets.Source | Sequence[Mapping[str, Any]]
 
 
-def feedback(config: Config, labels: Labels, *, tolerance: timedelta = timedelta(0)) -> Feedback:
+def feedback(
+    config: Config, labels: Labels, *, tolerance: timedelta | str = timedelta(0)
+) -> Feedback:
     """Store labels by prediction id, or by key and time; a batch is taken whole or not at all.
 
     Args:
@@ -32,14 +35,16 @@ def feedback(config: Config, labels: Labels, *, tolerance: timedelta = timedelta
         labels: a frame, a path to a .parquet or .csv file, or one dict a label. The label stands
             in the column `label` or in the target's; the prediction is named by `prediction_id`,
             else by the key's column (or `key`) and the time's (or `time`).
-        tolerance: how far from its prediction's time a label's time may be.
+        tolerance: how far from its prediction's time a label's time may be; text as in "5m".
 
     Raises:
+        ConfigError: no name is set, or the tolerance is no length of time.
         LabelError: the batch cannot be used; nothing of it was stored.
         LogError: the log cannot be read or written.
     """
     if not config.name:
         raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
+    away = duration(tolerance, "tolerance") if isinstance(tolerance, str) else tolerance
     frame = _frame(labels)
     target, key, time = _names(config, frame)
     answers = PredictionLog(config.log.dir).read(config.name, columns=["prediction"])
@@ -50,7 +55,7 @@ def feedback(config: Config, labels: Labels, *, tolerance: timedelta = timedelta
         target=target,
         key=key if key in frame.columns else "key",
         time=time if time in frame.columns else "time",
-        tolerance=tolerance,
+        tolerance=away,
         like=answers.schema["prediction"],
     )
 

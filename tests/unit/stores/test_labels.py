@@ -222,6 +222,28 @@ def test_a_time_must_be_exact_unless_a_tolerance_is_given(logged):
     assert stored(store) == {"c": 1, "a": 1, "b": 1, "d": 0}
 
 
+@pytest.mark.parametrize(
+    ("keys", "hours", "said"),
+    [
+        (["c1", "c2", "7"], [2.5, 0.5, 0.5], "all about 30 min later: is a clock or a time zone"),
+        (["c1", "c2", "7"], [-2, -2, -2], "all about 2 h earlier: is a clock or a time zone off"),
+        (["c1", "c2", "7"], [-0.5, 0.1, 5], "up to 5 h from the nearest prediction: give a tol"),
+        (["c1", "c8", "c9"], [1, 1, 1], "keys that were never predicted: c8, c9"),
+        ([None, None], [1, 1], "their keys are null"),
+    ],
+)
+def test_what_meets_no_prediction_says_why(logged, keys, hours, said):
+    times = [NOON + hour * HOUR for hour in hours]
+    given = pl.DataFrame({"key": keys, "time": times, "label": [1] * len(keys)})
+    given = given.with_columns(pl.col("key").cast(pl.String))
+    with pytest.raises(LabelError, match=said):
+        LabelStore(logged).add("churn", given, SECRET)
+    met = pl.DataFrame({"key": ["c2"], "time": [NOON], "label": [1]})
+    found = LabelStore(logged).add("churn", pl.concat([given, met]), SECRET)
+    assert (found.accepted, found.unmatched) == (1, len(keys))
+    assert said in found.hint
+
+
 def test_days_are_times_too(logged):
     store = LabelStore(logged)
     given = pl.DataFrame({"key": ["c2"], "time": [date(2026, 4, 1)], "label": [1]})

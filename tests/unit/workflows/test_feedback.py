@@ -108,3 +108,37 @@ def test_the_champions_target_wins_over_the_configs(config, known, logged_model)
     given = [{"prediction_id": known[0], "late": 1, "other": 0}]
     assert feedback(unrelated, given).accepted == 1
     assert stored(config) == {known[0]: True}
+
+
+@pytest.mark.parametrize(("tolerance", "accepted"), [("20m", 1), ("1h", 2)])
+def test_a_tolerance_is_written_as_a_length(config, known, tolerance, accepted):
+    times = ["2026-04-01 12:15", "2026-04-01 13:45"]
+    given = pd.DataFrame({"key": ["c1", "c2"], "time": times, "label": [True, False]})
+    found = feedback(config, given, tolerance=tolerance)
+    assert (found.accepted, found.unmatched) == (accepted, 2 - accepted)
+    assert set(stored(config)) == set(known[:accepted])
+
+
+def test_a_tolerance_that_is_none_is_refused_before_anything(config, known):
+    given = [{"prediction_id": known[0], "label": True}]
+    with pytest.raises(ConfigError, match=r"'tolerance' is 'soon'.*90s, 5m"):
+        feedback(config, given, tolerance="soon")
+    assert stored(config) == {}
+
+
+@pytest.mark.usefixtures("known")
+def test_the_command_takes_a_tolerance(config, tmp_path, capsys):
+    import json
+
+    from lifecycle.cli import main
+
+    path = tmp_path / "late.csv"
+    path.write_text("key,time,label\nc1,2026-04-01 12:15,true\n")
+    options = ["feedback", "churn", "--labels", str(path), "--log", config.log.dir, "--json"]
+    for more, code in (([], 1), (["--tolerance", "20m"], 0), (["--tolerance", "x"], 1)):
+        with pytest.raises(SystemExit) as left:
+            main([*options, *more])
+        assert left.value.code == code
+        said = json.loads(capsys.readouterr().out)
+        assert ("error" in said) is bool(code)
+    assert "no length of time" in said["error"]["what"]
