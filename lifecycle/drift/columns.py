@@ -29,25 +29,23 @@ class Column:
     Attributes:
         name: of the column.
         rows: of the table.
-        read: the values in order, in chunks of at most `EXACT_ROWS`, at least one of them.
+        read: the values in order, at least one chunk.
         kind: their type, where chunks may be of another that holds the same values.
+        whole: whether all rows are one chunk.
     """
 
     name: str
     rows: int
     read: Callable[[], Iterable[pl.Series]]
     kind: pl.DataType | None = None
+    whole: bool = True
 
     @classmethod
-    def of(cls, series: pl.Series) -> "Column":
-        """A column in memory."""
-        chunks = [series.slice(at, EXACT_ROWS) for at in range(0, series.len() or 1, EXACT_ROWS)]
-        return cls(series.name, series.len(), lambda: chunks)
-
-    @property
-    def whole(self) -> bool:
-        """Whether all rows are one chunk."""
-        return self.rows <= EXACT_ROWS
+    def of(cls, series: pl.Series, most: int = EXACT_ROWS) -> "Column":
+        """A column in memory, in chunks of at most so many rows."""
+        rows = series.len()
+        chunks = [series.slice(at, most) for at in range(0, rows or 1, most)]
+        return cls(series.name, rows, lambda: chunks, whole=rows <= most)
 
     def held(self) -> "Column":
         """The same column, read now and kept where it is one chunk."""
@@ -59,8 +57,7 @@ class Column:
     def at(self, rows: Integers | None) -> pl.Series:
         """The values of some rows; all of them for None."""
         if rows is None:
-            (series,) = self.read()
-            return self._typed(series)
+            return pl.concat([self._typed(chunk) for chunk in self.read()])
         taken, start = [], 0
         for chunk in self.read():
             first, last = np.searchsorted(rows, (start, start + chunk.len()))

@@ -94,8 +94,8 @@ def of_levels(one: pl.DataFrame, two: pl.DataFrame) -> Scores | None:
     """The scores of two tables of each `level` and its `rows`; None where one is empty."""
     if not one.height or not two.height:
         return None
-    both = one.join(two, on="level", how="full").select("rows", "rows_right").fill_null(0)
-    counts = [both[name].to_numpy() for name in both.columns]
+    both = one.join(two, on="level", how="full", coalesce=True).sort("level")
+    counts = [both[name].fill_null(0).to_numpy() for name in ("rows", "rows_right")]
     figures = {JENSEN_SHANNON: jensen_shannon(*counts), PSI: stability_index(*counts)}
     return Scores(JENSEN_SHANNON, figures, dict.fromkeys(figures, 0.0))
 

@@ -25,7 +25,7 @@ from lifecycle.drift import Profile, compare_profiles
 from lifecycle.drift.bounds import from_profiles
 from lifecycle.drift.cells import Integers
 from lifecycle.drift.clock import Clock
-from lifecycle.drift.columns import EXACT_ROWS, Ordered, sample_rows
+from lifecycle.drift.columns import Ordered, sample_rows
 from lifecycle.drift.counting import Counted, count_column, gathered
 from lifecycle.drift.cuts import counted, fine_cuts
 from lifecycle.drift.profile import ColumnProfile
@@ -213,7 +213,7 @@ def _finer(reference: Counted | None, live: Side) -> tuple[float, ...]:
     values = reference.values if reference else None
     if isinstance(values, ColumnProfile):
         return values.edges
-    if isinstance(values, Ordered) and live.table.rows > EXACT_ROWS:
+    if isinstance(values, Ordered) and not live.table.whole:
         return fine_cuts(values.values).fine
     return ()
 

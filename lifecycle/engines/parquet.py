@@ -58,8 +58,8 @@ class Part:
         """How many rows."""
         return int(self.metadata.num_rows)
 
-    def read(self, name: str, groups: Sequence[int]) -> Iterator[pl.Series]:
-        """One column of some row groups, in chunks of at most two million rows."""
+    def read(self, name: str, groups: Sequence[int], most: int) -> Iterator[pl.Series]:
+        """One column of some row groups, in chunks of at most so many rows."""
         rows = sum(self.metadata.row_group(group).num_rows for group in groups)
         if name not in self.schema:
             value = self.keys.get(name)
@@ -72,11 +72,11 @@ class Part:
         path = f"{FEATURES}.{name}" if inner else name
         try:
             with pq.ParquetFile(self.path, metadata=self.metadata, read_dictionary=coded) as file:
-                if rows <= EXACT_ROWS:
+                if rows <= most:
                     table = file.read_row_groups(list(groups), columns=[path], use_threads=False)
                     yield self._series(table, name)
                     return
-                found = file.iter_batches(EXACT_ROWS, list(groups), [path], use_threads=False)
+                found = file.iter_batches(most, list(groups), [path], use_threads=False)
                 for batch in found:
                     yield self._series(pa.Table.from_batches([batch]), name)
         except FAILURES as error:
@@ -102,8 +102,12 @@ class Part:
         return size < CODE_BYTES * self.rows
 
 
-def opened(path: Path) -> Table:
+def opened(path: Path, most: int = EXACT_ROWS) -> Table:
     """A file or a folder as one table; only footers are read.
+
+    Args:
+        path: of the file or folder.
+        most: rows that are read at once, of one column.
 
     Raises:
         DataError: a file is missing, empty or damaged, or two parts of a folder hold columns of
@@ -123,12 +127,12 @@ def opened(path: Path) -> Table:
         kind = types.get(name)
 
         def read() -> Iterator[pl.Series]:
-            for pieces in _pieces(parts):
-                yield from _chunks(name, pieces, kind)
+            for pieces in _pieces(parts, most):
+                yield from _chunks(name, pieces, kind, most)
 
-        return Column(name, rows, read, kind)
+        return Column(name, rows, read, kind, rows <= most)
 
-    return Table(str(path), rows, main, more, column=column)
+    return Table(str(path), rows, main, more, column=column, whole=rows <= most)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -217,14 +221,17 @@ def _union(parts: Sequence[Part]) -> dict[str, pl.DataType]:
     return types
 
 
-def _pieces(parts: Sequence[Part]) -> Iterator[list[tuple[Part, list[int]]]]:
-    """Row groups of parts that are read together: at most two million rows, or one group."""
-    pieces: list[tuple[Part, list[int]]] = []
+Piece = tuple[Part, list[int]]
+
+
+def _pieces(parts: Sequence[Part], most: int) -> Iterator[list[Piece]]:
+    """Row groups of parts that are read together: at most so many rows, or one group."""
+    pieces: list[Piece] = []
     held = 0
     for part in parts:
         for group in range(part.metadata.num_row_groups):
             rows = part.metadata.row_group(group).num_rows
-            if pieces and held + rows > EXACT_ROWS:
+            if pieces and held + rows > most:
                 yield pieces
                 pieces, held = [], 0
             if not pieces or pieces[-1][0] is not part:
@@ -236,15 +243,15 @@ def _pieces(parts: Sequence[Part]) -> Iterator[list[tuple[Part, list[int]]]]:
 
 
 def _chunks(
-    name: str, pieces: list[tuple[Part, list[int]]], kind: pl.DataType | None
+    name: str, pieces: list[Piece], kind: pl.DataType | None, most: int
 ) -> Iterator[pl.Series]:
     """A column of what is read together, as one chunk; a larger row group in several."""
     if len(pieces) == 1:
-        for series in pieces[0][0].read(name, pieces[0][1]):
+        for series in pieces[0][0].read(name, pieces[0][1], most):
             coded = series.dtype == pl.Categorical and kind == pl.String
             yield series if coded or kind is None else series.cast(kind)
         return
-    found = [series for part, groups in pieces for series in part.read(name, groups)]
+    found = [series for part, groups in pieces for series in part.read(name, groups, most)]
     same = kind is None or all(series.dtype == found[0].dtype for series in found)
     coded = bool(found) and same and found[0].dtype == pl.Categorical
     cast = [series if coded or kind is None else series.cast(kind) for series in found]

@@ -17,7 +17,7 @@ from lifecycle.engines.tables import Table, frame_table
 from lifecycle.errors import DataError
 from lifecycle.stores import datasets
 
-Source = pd.DataFrame | pl.DataFrame | pl.LazyFrame | str | Path
+Source = pd.DataFrame | pl.DataFrame | pl.LazyFrame | str | Path | Table
 
 
 def opened(source: Source, role: str) -> Table:
@@ -30,6 +30,8 @@ def opened(source: Source, role: str) -> Table:
     Raises:
         DataError: it is missing, damaged or of another kind, or a column is there twice.
     """
+    if isinstance(source, Table):
+        return source
     if not isinstance(source, (str, Path)):
         return frame_table(to_polars(source, role), role)
     path = Path(source)
@@ -70,7 +72,7 @@ def to_polars(table: Source, role: str, *, ignore: Collection[str] = ()) -> pl.D
         return table.drop(ignore, strict=False)
     if isinstance(table, pl.LazyFrame):
         return _collected(table, role).drop(ignore, strict=False)
-    if isinstance(table, (str, Path)):
+    if isinstance(table, (str, Path, Table)):
         read = opened(table, role)
         wanted = [name for name in read.columns if name not in ignore]
         return pl.DataFrame([_held(read.column(name)) for name in wanted])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from lifecycle.drift.columns import Column
+from lifecycle.drift.columns import EXACT_ROWS, Column
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Table:
         columns: type of each column.
         more: of columns that are there for those who ask: keys in folders' names, a log's own.
         column: one of them by name.
+        whole: whether columns are read whole; else in chunks.
     """
 
     where: str
@@ -30,16 +31,18 @@ class Table:
     columns: Mapping[str, pl.DataType]
     more: Mapping[str, pl.DataType] = field(default_factory=dict)
     column: Callable[[str], Column] = field(kw_only=True)
+    whole: bool = True
 
     def asked(self, names: Collection[str]) -> tuple[str, ...]:
         """Its columns, with those of `more` that are named."""
         return (*self.columns, *(name for name in self.more if name in names))
 
 
-def frame_table(frame: pl.DataFrame, where: str) -> Table:
-    """A frame in memory."""
+def frame_table(frame: pl.DataFrame, where: str, most: int = EXACT_ROWS) -> Table:
+    """A frame in memory, counted in chunks of at most so many rows."""
 
     def column(name: str) -> Column:
-        return Column.of(frame[name])
+        return Column.of(frame[name], most)
 
-    return Table(where, frame.height, dict(frame.schema), column=column)
+    rows = frame.height
+    return Table(where, rows, dict(frame.schema), column=column, whole=rows <= most)
