@@ -171,23 +171,22 @@ def _binned(reference: ColumnProfile, current: ColumnProfile, edges: Floats) -> 
 
 def _keyed(one: Shares, two: Shares, guesses: list[Floats]) -> list[Bounded]:
     """Jensen-Shannon distance and PSI of keys and of all others, which are not told apart."""
-    low, high = _boxed(divergences, (one.low, one.high), (two.low, two.high))
-    others = [np.array([limit]) for limit in (*one.other, *two.other)]
-    least = _boxed(divergences, (others[0], others[1]), (others[2], others[3]))[0]
-    most = (one.other[1] + two.other[1]) * LOG2  # no key is on both sides
-    guess = divergences(guesses[0], guesses[1]).sum() + divergences(others[0], others[2]).sum()
-    span = (low.sum() + least.sum(), min(high.sum() + most, 2 * LOG2))
-    distance, *ends = (float(np.sqrt(max(0.0, float(item)) / 2)) for item in (guess, *span))
-    low, high = _boxed(instabilities, one.filled(), two.filled())
-    filled = [
-        np.clip(share, *side.filled()) for share, side in zip(guesses, (one, two), strict=True)
-    ]
+    shares = (one.low, one.high), (two.low, two.high)
+    low, guess, high = _boxed(divergences, *shares, guesses)
+    if one.other[1] or two.other[1]:  # no key is on both sides at most; at least, all are one
+        others = [np.array([limit]) for limit in (*one.other, *two.other)]
+        pair = [others[0], others[2]]
+        added = _boxed(divergences, tuple(others[:2]), tuple(others[2:]), pair)
+        low, guess = low + added[0], guess + added[1]
+        high += (one.other[1] + two.other[1]) * LOG2
+    ends = low, min(high, 2 * LOG2), guess
+    least, most, near = (float(np.sqrt(max(0.0, item) / 2)) for item in ends)
+    distance = (JENSEN_SHANNON, near, (least, most))
+    filled = one.filled(), two.filled()
+    inside = [np.clip(share, *side) for share, side in zip(guesses, filled, strict=True)]
+    low, guess, high = _boxed(instabilities, *filled, inside)
     rest = _unknown_instability(one, two)
-    index = float(instabilities(filled[0], filled[1]).sum()) + rest[1]
-    return [
-        (JENSEN_SHANNON, distance, (ends[0], ends[1])),
-        (PSI, index, (float(low.sum()) + rest[0], float(high.sum()) + rest[2])),
-    ]
+    return [distance, (PSI, guess + rest[1], (low + rest[0], high + rest[2]))]
 
 
 def _unknown_instability(one: Shares, two: Shares) -> tuple[float, float, float]:
@@ -214,21 +213,25 @@ def _unknown_instability(one: Shares, two: Shares) -> tuple[float, float, float]
 
 def _boxed(
     parts: Callable[[Floats, Floats], Floats],
-    one: tuple[Floats, Floats],
-    two: tuple[Floats, Floats],
-) -> tuple[Floats, Floats]:
-    """Least and most of each key's part, for shares between limits.
+    one: tuple[Floats, ...],
+    two: tuple[Floats, ...],
+    guesses: list[Floats],
+) -> tuple[float, float, float]:
+    """The least sum of each key's part, that of the guesses, and most, for shares between limits.
 
     Both parts are convex and 0 where the shares are equal: most is in a corner, least where the
     shares are nearest.
     """
     if one[0] is one[1] and two[0] is two[1]:
-        found = parts(one[0], two[0])
-        return found, found
-    corners = [parts(first, second) for first in one for second in two]
+        total = float(parts(one[0], two[0]).sum())
+        return total, total, total
     above = one[0] > two[1]
-    nearest = parts(np.where(above, one[0], one[1]), np.where(above, two[1], two[0]))
-    return np.where(above | (two[0] > one[1]), nearest, 0.0), np.max(corners, axis=0)
+    nearest = np.where(above, one[0], one[1]), np.where(above, two[1], two[0])
+    first = np.array([one[0], one[0], one[1], one[1], nearest[0], guesses[0]])
+    second = np.array([two[0], two[1], two[0], two[1], nearest[1], guesses[1]])
+    found = parts(first, second)
+    apart = above | (two[0] > one[1])
+    return float(found[4][apart].sum()), float(found[5].sum()), float(found[:4].max(axis=0).sum())
 
 
 @dataclass(frozen=True)

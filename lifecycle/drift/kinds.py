@@ -59,4 +59,4 @@ def level_rows(series: pl.Series) -> pl.DataFrame:
     if series.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):
         series = texts(series)
     counted = series.drop_nulls().alias("level").value_counts(name="rows")
-    return counted.with_columns(texts(counted["level"]), counted["rows"].cast(pl.Int64))
+    return pl.DataFrame([texts(counted["level"]), counted["rows"].cast(pl.Int64)])

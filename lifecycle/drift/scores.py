@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from scipy.special import rel_entr
 
 from lifecycle.drift.cells import Floats, Integers, distinct
 from lifecycle.drift.columns import Ordered
@@ -207,9 +208,7 @@ def jensen_shannon(reference: Integers | Floats, current: Integers | Floats) -> 
 def divergences(one: Floats, two: Floats) -> Floats:
     """Each key's part of twice the Jensen-Shannon divergence of two vectors of shares."""
     middle = (one + two) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = [np.where(item > 0, item * np.log(item / middle), 0.0) for item in (one, two)]
-    return np.asarray(parts[0] + parts[1])
+    return np.asarray(rel_entr(one, middle) + rel_entr(two, middle), dtype=np.float64)
 
 
 def stability_index(reference: Integers | Floats, current: Integers | Floats) -> float:

@@ -69,7 +69,7 @@ def to_polars(table: Source, role: str, *, ignore: Collection[str] = ()) -> pl.D
         DataError: the file is missing, damaged or of another kind, or a column is there twice.
     """
     if isinstance(table, pl.DataFrame):
-        return table.drop(ignore, strict=False)
+        return table.drop(ignore, strict=False) if ignore else table
     if isinstance(table, pl.LazyFrame):
         return _collected(table, role).drop(ignore, strict=False)
     if isinstance(table, (str, Path, Table)):
