@@ -1,4 +1,4 @@
-"""Kill -9 at every write of promote and register, and all over train: the next run finds sense.
+"""Kill -9 at writes of promote, register, train and monitor: the next run finds sense.
 
 A driver process imports everything once and forks a child for each point; the child kills itself
 with SIGKILL right before its n-th write to the database, in the middle of whatever it does.
@@ -15,6 +15,7 @@ from lifecycle.models import files
 from lifecycle.records import Outcome
 from lifecycle.stages import standing
 from lifecycle.stores import artifacts
+from lifecycle.stores.checks import MESSAGE
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.registry import alias_warnings, find, heal, register, unborn, versions
 from lifecycle.stores.tracking import connect
@@ -41,6 +42,9 @@ def act():
         promote(config, given["ref"], **given["options"])
     elif given["verb"] == "rollback":
         rollback(config, reason="worse")
+    elif given["verb"] == "monitor":
+        from lifecycle.workflows.monitor import monitor
+        monitor(config, **given["options"])
     elif given["verb"] == "register":
         register(connect(config), config.name, model_uri=given["uri"], tags=given["tags"])
     else:
@@ -103,7 +107,8 @@ def kill(config, tmp_path):
         base = tmp_path / "base"
         base.mkdir()
         shutil.copy(tmp_path / "mlflow.db", base)
-        work = {"verb": verb, "config": {"name": "churn", "target": "churned"}, **given}
+        settings = {"name": "churn", "target": "churned", "log__dir": config.log.dir}
+        work = {"verb": verb, "config": settings, **given}
         done = subprocess.run(
             [sys.executable, "-c", DRIVER, str(base), json.dumps(work), str(most)],
             capture_output=True, text=True, timeout=900, check=False,
@@ -247,3 +252,41 @@ def test_train_killed_all_over(most, churn, tmp_path, kill):
             with artifacts.files(client, item) as folder:
                 files.verify(folder, item.digest)
         assert artifacts.holdout(client, found[-1]).shape[0] > 0
+
+
+@points
+def test_monitor_killed_all_over(most, config, make_churn, kill, webhook):
+    from lifecycle.workflows.monitor import monitor
+    from lifecycle.workflows.score import score
+    from lifecycle.workflows.train import register as enter
+    from lifecycle.workflows.train import train
+
+    config = config.with_values(models__compile=False)
+    best = train(config, make_churn(600), candidates=["logistic_regression"]).best
+    promote(config, enter(config, best), to="production", force=True, reason="set up")
+    live = make_churn(288, seed=1, start="2025-03-03").drop(columns="churned")
+    live.loc[96:191, "charges"] += 80  # the second of three days
+    score(config, "churn", live)
+    options = {"every": "1d", "until": "2025-03-06", "notify": [webhook.address]}
+    for point, left in kill("monitor", most=2 if most < 10 else most, options=options):
+        again = left.with_values(models__compile=False)
+        monitor(again, **options)
+        client = connect(again)
+        place = client.get_experiment_by_name("churn/monitoring").experiment_id
+        runs = client.search_runs([place], order_by=["attributes.start_time ASC"])
+        assert "RUNNING" not in {run.info.status for run in runs}, "those of the dead are closed"
+        tags = [run.data.tags for run in runs if run.info.status == "FINISHED"]
+        ends = [item["lifecycle.window_end"][:10] for item in tags]
+        assert ends == ["2025-03-04", "2025-03-05", "2025-03-06"], (point, "each window once")
+        entries = Ledger(client, "churn").entries()
+        flags = [entry.extra for entry in entries if entry.kind == "flag"]
+        assert len(flags) == len({flag["check"] for flag in flags}), point
+        assert [flag["drifted"] for flag in flags].count(True) == 1
+        news = [entry.to for entry in entries if entry.kind == "incident"]
+        assert news == ["opened", "resolved"], point
+        messages = [json.loads(item[MESSAGE]) for item in tags if MESSAGE in item]
+        assert [item["title"] for item in messages] == ["churn/1 drifted", "churn/1: resolved"]
+        alerts = [item[key] for item in tags for key in item if key.startswith("lifecycle.alert.")]
+        assert len(alerts) == 2
+        assert all(alert.startswith("20") for alert in alerts), "each was sent"
+    assert {item["title"] for item in webhook.got} == {"churn/1 drifted", "churn/1: resolved"}
