@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lifecycle.config import Config
 from lifecycle.drift import Profile, build_profile
 from lifecycle.durations import duration
-from lifecycle.errors import ModelNotFound
+from lifecycle.errors import DataError, ModelNotFound
 from lifecycle.records import Decision, DriftReport, ModelRef, ModelVersion, MonitorReport, Outcome
 from lifecycle.stores import artifacts, checks, registry, runs
 from lifecycle.stores.checks import Past
@@ -151,6 +151,12 @@ def _version(
 def _profile(case: Case) -> Profile:
     """What the rows are compared with; of a segment, its rows in the stored sample."""
     stored = Profile.loads(artifacts.profile_text(case.client, case.version))
+    if not set(case.spec.feature_names) & {*stored.columns, *stored.not_monitored}:
+        raise DataError(
+            f"the profile that is stored with {case.version.ref} is of another model",
+            where=", ".join(stored.columns),
+            fix=f"restore it, or lifecycle adopt {case.version.ref} --reference TRAINING_DATA",
+        )
     if case.segment is None:
         return stored
     return build_profile(to_polars(reference(case), "reference"), time=stored.time)
@@ -168,11 +174,17 @@ class _Checking:
     def table(self, table: Table) -> MonitorReport:
         """The check of a table."""
         case, asked = self.case, self.asked
+        frame = to_polars(table, "live")
+        if not set(frame.columns) & set(case.spec.feature_names):
+            raise DataError(
+                f"the table has none of the columns of {case.version.ref}",
+                where=f"{', '.join(frame.columns)} against {', '.join(case.spec.feature_names)}",
+                fix="check that it holds rows of this model",
+            )
         if case.segment is not None:
-            frame = to_polars(table, "live")
-            table = frame.filter(within(frame, case.segment))
+            frame = frame.filter(within(frame, case.segment))
         live = from_table(
-            table,
+            frame,
             case.spec,
             lambda: artifacts.load(case.client, case.version, case.config),
             since=asked.since,
