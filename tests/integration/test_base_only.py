@@ -59,6 +59,7 @@ STEPS: list[tuple[list[str], dict[str, str], int, str]] = [
     (["drift", "good.parquet", "live.parquet", "--html", "d.html"], {}, 1, "[monitor]"),
     (["monitor", "--live", "live.parquet", "--html", "m.html"], {}, 1, "[monitor]"),
     (["monitor", "--live", "live.parquet"], {}, 2, "labelled rows since training"),
+    (["monitor", "--notify", "json://127.0.0.1:9"], {}, 1, "[alerts]"),
     (["serve", "churn", "--port", "0"], {}, 1, "[serve]"),
     (["train", "--data", "good.parquet"], {"LIFECYCLE_TRAIN_TUNE": "2"}, 1, "[tune]"),
     (["status", "churn"], {}, 0, "onnx is not installed"),

@@ -30,6 +30,7 @@ def files(world: Path, make_churn: Callable[..., pd.DataFrame]) -> Path:
     return world
 
 
+DAILY = ["monitor", "churn", "--every", "1d", "--until"]
 SCORE = ["score", "churn", "--input", "live.parquet", "--output"]
 # in order: each builds on what those above have done to the registry
 SITUATIONS: list[tuple[int, list[str]]] = [
@@ -52,6 +53,18 @@ SITUATIONS: list[tuple[int, list[str]]] = [
     (2, ["monitor", "churn", "--live", "short.csv"]),
     (3, ["monitor", "churn", "--live", "five.parquet"]),
     (3, ["monitor", "churn", "--since", "2030-01-01"]),
+    (3, [*DAILY, "2026-02-01T12:00"]),
+    (0, [*DAILY, "2026-02-02"]),
+    (0, [*DAILY, "2026-02-02T12:00"]),
+    (3, [*DAILY, "2026-02-03"]),
+    (0, ["monitor", "churn", "--rows", "5000"]),
+    (1, ["monitor", "churn", "--rows", "5000", "--every", "1d"]),
+    (1, ["monitor", "churn", "--every", "daily"]),
+    (1, ["monitor", "churn", "--version", "9"]),
+    (1, ["monitor", "churn", "--arm", "nobody", "--since", "2026-02-01"]),
+    (1, ["monitor", "churn", "--segment", "plan"]),
+    (1, ["monitor", "churn", "--alarms-per-year", "-1"]),
+    (1, ["monitor", "churn", "--notify", "nonsense://hunter2"]),
     (0, ["feedback", "churn", "--labels", "labels.parquet"]),
     (1, ["feedback", "churn", "--labels", "forged.parquet"]),
     (0, ["doctor"]),
