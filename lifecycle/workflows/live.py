@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle.config import Config
+from lifecycle.drift.reasons import plural
 from lifecycle.errors import DataError
 from lifecycle.models import inputs
 from lifecycle.models.predicting import LoadedModel
@@ -27,6 +28,7 @@ from lifecycle.workflows.compare import Table, to_polars
 from lifecycle.workflows.segments import Segment, unknown, within
 
 TIME = "time"  # the log's own
+CLOCKS = timedelta(minutes=5)  # by which clocks may differ without a word
 SLACK = timedelta(days=1)  # by which a file system's clock may be off
 
 
@@ -115,8 +117,8 @@ def from_log(
     late = _late(config, version, since, checked)
     if late:
         notes.append(
-            f"{late:,} row{'s' if late > 1 else ''} came later than the window they belong to:"
-            " no check has seen them"
+            f"{plural(late, 'row')} came later than the window they belong to: no check has seen"
+            f" {'them' if late > 1 else 'it'}"
         )
     if arm is not None:
         log = log.filter(pl.col("arm") == arm)
@@ -137,6 +139,7 @@ def from_log(
     asked = {"by arm": arm, "with": segment, "since": since, "until": until}
     empty = _nothing(config, version, asked)
     times = answered[TIME].dt.replace_time_zone(None) if answered.height else _no_times(0)
+    notes += _skewed(times, known["labelled_at"])
     features = _features(answered)
     wanted = [name for name in spec.feature_names if name in features.columns]
     features = features.select(wanted)
@@ -156,6 +159,26 @@ def from_log(
         label_times=known["labelled_at"],
         late=late,
     )
+
+
+def _skewed(times: pl.Series, label_times: pl.Series) -> list[str]:
+    """What clocks that do not agree leave behind: rows of the future, labels from before."""
+    said = []
+    now = datetime.now(UTC).replace(tzinfo=None)
+    ahead = times.filter(times > now + CLOCKS)
+    last = ahead.max()
+    if isinstance(last, datetime):
+        said.append(
+            f"{plural(ahead.len(), 'row')} from the future, up to {last:%Y-%m-%d %H:%M} UTC:"
+            " is a clock or a time zone off? The next window begins behind them"
+        )
+    early = int((label_times.dt.replace_time_zone(None) < times - CLOCKS).sum())
+    if early:
+        said.append(
+            f"{plural(early, 'label')} came before the time of the row: is a clock or a time"
+            " zone off?"
+        )
+    return said
 
 
 def _features(answered: pl.DataFrame) -> pl.DataFrame:

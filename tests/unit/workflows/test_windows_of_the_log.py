@@ -142,3 +142,28 @@ def test_each_label_has_the_time_when_it_came(config):
     assert live.labels.to_list() == [1.0, 2.0, None, None]
     assert live.label_times.null_count() == 2
     assert live.label_times.min() >= before
+
+
+def test_rows_from_the_future_and_labels_from_before_are_named(config):
+    ahead = np.datetime64(
+        dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(hours=3), "us"
+    )
+    names = log(config, ["EV"] * 3, times=np.array([START, ahead, ahead + HOUR]))
+    late = pl.DataFrame({"prediction_id": names[:2], "label": [1.0, 2.0]})
+    LabelStore(config.log.dir).add("churn", late, ids.secret(config.log.dir))
+    live = read(config)
+    assert live.rows.height == 3, "nothing is lost"
+    assert live.labels.null_count() == 1
+    future = next(note for note in live.notes if "from the future" in note)
+    assert future.startswith("2 rows from the future, up to ")
+    assert any(note.startswith("1 label came before the time of the row") for note in live.notes)
+
+
+def test_clocks_that_differ_by_minutes_are_left_alone(config):
+    soon = np.datetime64(
+        dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(minutes=3), "us"
+    )
+    names = log(config, ["EV"], times=np.array([soon]))
+    given = pl.DataFrame({"prediction_id": names, "label": [1.0]})
+    LabelStore(config.log.dir).add("churn", given, ids.secret(config.log.dir))
+    assert read(config).notes == ()
