@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     for result in measured(todo, given.rules, given.jobs, kept):
         done[result["key"]] = result
     if SPEED in given.only and SPEED not in done:
-        keep(kept, result := {"key": SPEED, "rows": speed_rows(quick=given.quick)})
+        keep(kept, result := {"key": SPEED, "rows": speed_rows()})
         done[SPEED] = result
     rows = {name: gathered(every[name], done, given.rules) for name in every}
     notes = [f"Measured in {(time.perf_counter() - started) / 60:.1f} minutes."]
@@ -87,15 +87,16 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = [*TABLES, SPEED]
     parser.add_argument(
-        "--quick", action="store_true", help="two minutes: few windows, no large ones"
+        "--quick", action="store_true", help="two minutes: few windows, no large ones, no speed"
     )
-    parser.add_argument("--only", type=listed, default=names, help=", ".join(names))
+    parser.add_argument("--only", type=listed, help=", ".join(names))
     parser.add_argument("--rules", type=listed, default=list(RULES), help="or module:function")
     parser.add_argument("--windows", type=int, help="windows a row, up to 10,000 rows")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--resume", action="store_true", help="go on from a run that was ended")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     given = parser.parse_args(arguments)
+    given.only = given.only or [*TABLES, *([] if given.quick else [SPEED])]
     unknown = [name for name in given.only if name not in names]
     if unknown:
         parser.error(f"unknown table {unknown[0]!r}: {', '.join(names)}")
@@ -132,9 +133,9 @@ def checked() -> str:
     return f"Evidently's own preset gave the same alarms and scores (within {worst:.0e})."
 
 
-def speed_rows(*, quick: bool) -> list[dict[str, Any]]:
+def speed_rows() -> list[dict[str, Any]]:
     """The rows of speed.py, measured in a process of its own with nothing beside it."""
-    code = f"import json, speed; print(json.dumps(speed.rows({'quick=True' if quick else ''})))"
+    code = "import json, speed; print(json.dumps(speed.rows()))"
     threads = {key: value for key, value in os.environ.items() if key not in THREADS}
     child = subprocess.run(
         [sys.executable, "-c", code], cwd=HERE, env=threads, stdout=subprocess.PIPE, check=False

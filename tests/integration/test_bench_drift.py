@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "drift"))
 from changes import CHANGES
 from evidently_rule import evidently, few_values, package, preset, scorer, verify
 from measuring import measure
-from run import main, pooled, read, speed_rows
+from run import main, options, pooled, read, speed_rows
 from streams import STREAMS
 from tables import Plan, Size
 
@@ -190,10 +190,15 @@ def test_mistakes_are_told_before_anything_is_measured(plugged: Path):
 
 def test_speed_that_cannot_be_measured_is_a_row(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("run.HERE", tmp_path)
-    [row] = speed_rows(quick=True)
+    [row] = speed_rows()
     assert "no rows" in row["failed"]
-    code = (
-        "def rows(quick=False):\n    print('reading')\n    return [{'what': 'x', 'quick': quick}]\n"
-    )
+    code = "def rows():\n    print('reading')\n    return [{'what': 'x', 'seconds': 1.5}]\n"
     (tmp_path / "speed.py").write_text(code, encoding="utf-8")
-    assert speed_rows(quick=True) == [{"what": "x", "quick": True}]
+    assert speed_rows() == [{"what": "x", "seconds": 1.5}]
+
+
+def test_a_quick_run_leaves_speed_out_unless_it_is_asked_for():
+    tables = ["independent", "timed", "changes", "season"]
+    assert options(["--quick"]).only == tables
+    assert options([]).only == [*tables, "speed"]
+    assert options(["--quick", "--only=speed"]).only == ["speed"]
