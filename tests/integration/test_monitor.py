@@ -1,6 +1,10 @@
 """The check of a champion on a real registry: log, tables, labels, flags, and doing it twice."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,3 +198,24 @@ def test_a_table_does_not_move_the_window_of_the_log(serving, make_churn):
     monitor(serving.config, make_churn(100, seed=4).drop(columns="ts"))
     score(serving.config, "churn", make_churn(300, seed=1, start="2026-02-01"))
     assert monitor(serving.config).drift.current_rows == 300
+
+
+def test_two_calls_at_once_check_each_window_once(serving, make_churn):
+    live = make_churn(288, seed=1, start="2025-03-03").drop(columns="churned")
+    score(serving.config, "churn", live)
+    log = {"LIFECYCLE_LOG_DIR": serving.config.log.dir}
+    command = [sys.executable, "-m", "lifecycle", "monitor", "churn", "--every", "1d", "--json"]
+    both = [
+        subprocess.Popen(
+            [*command, "--until", "2025-03-06"], env=os.environ | log, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [json.loads(process.communicate()[0]) for process in both]
+    ends = [run.data.tags["lifecycle.window_end"][:10] for run in serving.checks()]
+    assert sorted(ends) == ["2025-03-04", "2025-03-05", "2025-03-06"]
+    first = max(said, key=lambda item: len(item.get("earlier", ())))
+    assert len(first["earlier"]) == 2
+    second = said[1 - said.index(first)]
+    late = second.get("error", {}).get("what", "").startswith("another check of churn is running")
+    assert late or second["waiting"]
