@@ -18,7 +18,7 @@ SHOWN = 12  # columns with their bars; the rest is counted
 LISTED = 500  # of the rest, on pages
 SLICES = 3
 ROUNDING = 1e-6  # a bound that is less of its score is one of arithmetic
-TOLD = {"opened": "a new incident", "worse": "the incident grew worse", "": "an incident is open"}
+TOLD = {"opened": "new", "worse": "grew worse", "": "still open"}
 
 
 def drift(record: records.DriftReport) -> Sheet:
@@ -78,7 +78,7 @@ def _over_time(record: records.MonitorReport) -> Iterator[str]:
         )
         for point in seen.over_time
     ]  # fmt: skip
-    yield timelines.performance(points)
+    yield timelines.performance(points, caption="within the window")
 
 
 def span(window: tuple[str, str]) -> str:
@@ -174,7 +174,7 @@ def _incident(incident: records.Incident) -> str:
     if incident.change == "resolved":
         return f"resolved; it was open since {incident.since[:16].replace('T', ' ')}"
     what = [*(["harmed"] if incident.harmed else []), *incident.columns]
-    since = f" since {incident.since[:16].replace('T', ' ')}" if incident.since else ""
+    since = f", since {incident.since[:16].replace('T', ' ')}" if incident.since else ""
     more = f" and {len(what) - 4} more" if len(what) > 4 else ""
     return f"{TOLD[incident.change]}{since}: {', '.join(what[:4])}{more}"
 

@@ -106,11 +106,12 @@ def drift(checks: Sequence[Check]) -> str:
     return frame(WIDTH, base + FOOT + 18, "drift by column and check", words, shapes, grows=True)
 
 
-def performance(checks: Sequence[Check]) -> str:
+def performance(checks: Sequence[Check], *, caption: str = "") -> str:
     """The metric of each check with its 95 % interval, against the hold-out's; estimates dashed.
 
     Args:
         checks: oldest first.
+        caption: what the points are, where they are no checks.
 
     Returns:
         SVG; empty where no check has labels or an estimate.
@@ -135,13 +136,14 @@ def performance(checks: Sequence[Check]) -> str:
         shapes += _expected(one, LEFT + at * each, each, y)
     shapes += _estimates(known, each, y)
     shapes += _values(known, each, y)
-    shapes += _marks(checks, each, base)
+    shapes += _marks(checks, each, base, caption)
     shapes += _key(known)
     labelled = sum(one.value is not None for _, one in known)
-    words = f"{labelled} of {len(checks)} checks have labels; {metric} on the last: " + number(
+    title = f"{metric} {caption}" if caption else f"{metric} by check"
+    words = f"{labelled} of {len(checks)} have labels; {metric} on the last: " + number(
         known[-1][1].value if known[-1][1].value is not None else known[-1][1].estimate
     )
-    return frame(WIDTH, TALL, f"{metric} by check", words, shapes, grows=True)
+    return frame(WIDTH, TALL, title, words, shapes, grows=True)
 
 
 def limits(checks: Sequence[Check]) -> tuple[float, float]:
@@ -233,9 +235,10 @@ def _dots(hit: Sequence[bool], top: float, each: float) -> list[str]:
     return [f'<path d="{path}" stroke="currentColor" stroke-width="3"/>'] if path else []
 
 
-def _marks(checks: Sequence[Check], each: float, base: float) -> list[str]:
+def _marks(checks: Sequence[Check], each: float, base: float, caption: str = "") -> list[str]:
     """Versions as lines from top to bottom, calls for retraining as triangles, dates below."""
-    shapes, free = [], 0.0
+    shapes = [label(LEFT, HEAD - 9, caption)] if caption else []
+    free = float(WIDTH) if caption else 0.0
     for at, version in versions(checks):
         x = LEFT + at * each
         if at:
