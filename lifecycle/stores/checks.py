@@ -25,6 +25,7 @@ WINDOW_START = "lifecycle.window_start"
 WINDOW_END = "lifecycle.window_end"  # of the log's windows: where the next one begins
 OUTCOME = "lifecycle.outcome"
 ALPHA = "lifecycle.alpha"
+NEWS = "lifecycle.news"  # key of the check whose news of an incident this run tells
 MESSAGE = "lifecycle.message"  # what is to be told of an incident
 ALERT = "lifecycle.alert."  # and the digest of an address: pending, or when it was sent
 PENDING = "pending"
@@ -67,6 +68,12 @@ def same(client: "MlflowClient", experiment: str, key: str) -> "Run | None":
     """The run that recorded this very check; None where it was not recorded."""
     found = _runs(client, experiment, f"tags.`{CHECK}` = '{key}'", "attributes.start_time DESC", 1)
     return found[0] if found else None
+
+
+def told(client: "MlflowClient", experiment: str, key: str) -> bool:
+    """Whether a run that ended tells what the check of this key had entered of an incident."""
+    query = f"tags.`{NEWS}` = '{key}'"
+    return bool(_runs(client, experiment, query, "attributes.start_time DESC", 1))
 
 
 def pending(client: "MlflowClient", experiment: str, digest: str) -> "list[Run]":

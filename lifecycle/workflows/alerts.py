@@ -13,7 +13,7 @@ sent twice.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -43,8 +43,14 @@ class Message:
 
 
 def follow(
-    ledger: Ledger, report: MonitorReport, *, scope: str, key: str, recent: bool = True
-) -> Incident | None:
+    ledger: Ledger,
+    report: MonitorReport,
+    *,
+    scope: str,
+    key: str,
+    recent: bool = True,
+    told: Callable[[str], bool] = lambda _: True,
+) -> tuple[Incident | None, str]:
     """Enter what a check makes of the open incident, if that is news.
 
     Args:
@@ -54,21 +60,30 @@ def follow(
         key: names the check; what was entered for it before is not entered again.
         recent: no later window was checked before; an older one can only tell of harm, which
             labels show late.
+        told: whether a run tells what the check of a key had entered; else it was killed before,
+            and its news are told now.
 
     Returns:
-        The incident as it is now; None where there is none.
+        The incident as it is now, None where there is none; and the key of the check that had
+        entered the news that are to be told, empty where there are none.
     """
     found: Incident | None = None
+    news = ""
 
     def once(entries: Sequence[Entry]) -> Entry | None:
-        nonlocal found
-        for entry in reversed(entries):
-            if entry.kind == KIND and entry.extra.get("check") == key:
-                found = read(entry)  # by a process that died before its run ended
+        nonlocal found, news
+        before = [item for item in entries if item.kind == KIND and item.source == scope]
+        for entry in before:
+            if entry.extra.get("check") == key:
+                found, news = read(entry), key  # by a process that died before its run ended
                 return None
-        found = _advanced(last(entries, scope), report, recent=recent)
+        found = _advanced(last(before, scope), report, recent=recent)
         if found is None or not found.change:
+            late = str(before[-1].extra.get("check")) if before else ""
+            if late and not told(late):  # likewise, and its rows or labels are others now
+                found, news = read(before[-1]), late
             return None
+        news = key
         if found.change == "opened":
             since = report.window[0] if report.window else ""
             found = replace(found, since=since, run_id=report.run_id)
@@ -88,7 +103,7 @@ def follow(
         )
 
     ledger.append(once)
-    return found
+    return found, news
 
 
 def _advanced(before: Incident | None, report: MonitorReport, *, recent: bool) -> Incident | None:
@@ -106,7 +121,8 @@ def _title(report: MonitorReport, incident: Incident, part: str = "") -> str:
         return f"{name}: resolved"
     if incident.change == "worse":
         return f"{name} got worse"
-    said = [word for word, on in (("drifted", report.drifted), ("is harmed", report.harmed)) if on]
+    moved, harmed = report.drifted or bool(incident.columns), report.harmed or incident.harmed
+    said = [word for word, on in (("drifted", moved), ("is harmed", harmed)) if on]
     return f"{name} {' and '.join(said)}"
 
 

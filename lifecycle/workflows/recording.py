@@ -194,14 +194,19 @@ def record(case: Case, report: MonitorReport, *, key: str, post: Post) -> Monito
         evidence = artifacts.evidence(client, run_id, "monitor", report.to_dict())
         ledger = Ledger(client, name)
         _flag(case, ledger, report, key, evidence)
-        incident = follow(ledger, report, scope=case.scope, key=key, recent=case.recent)
-        _mark(case, report, incident, post)
+        incident, news = follow(
+            ledger,
+            report,
+            scope=case.scope,
+            key=key,
+            recent=case.recent,
+            told=lambda other: checks.told(client, case.experiment, other),
+        )
+        _mark(case, report, incident, news=news, post=post)
         enter(client, brief, name=name, key=key)
-    return replace(report, incident=incident, notes=(*report.notes, *_told(incident, post)))
-
-
-def _told(incident: Incident | None, post: Post) -> tuple[str, ...]:
-    return post.deliver() if incident is not None and incident.change else ()
+    return replace(
+        report, incident=incident, notes=(*report.notes, *(post.deliver() if news else ()))
+    )
 
 
 def _tags(case: Case, report: MonitorReport, key: str) -> dict[str, str]:
@@ -221,11 +226,14 @@ def _tags(case: Case, report: MonitorReport, key: str) -> dict[str, str]:
     return tags
 
 
-def _mark(case: Case, report: MonitorReport, incident: Incident | None, post: Post) -> None:
+def _mark(
+    case: Case, report: MonitorReport, incident: Incident | None, *, news: str, post: Post
+) -> None:
     """Tags of the run, the experiment and the version, before the run ends."""
     client, now = case.client, datetime.now(UTC).isoformat(timespec="seconds")
     with answers(case.version.ref):
-        if incident is not None and incident.change:
+        if incident is not None and news:
+            client.set_tag(report.run_id, checks.NEWS, news)
             told = message(
                 report,
                 incident,

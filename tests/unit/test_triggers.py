@@ -125,8 +125,9 @@ def test_drift_never_changes_the_answer(evidence: Evidence) -> None:
     assert len(answers) == 1
 
 
-def flag(seq: int, version: int | None, *, call: bool) -> Entry:
-    return Entry(seq, "", "", "", "", "flag", version=version, extra={"retrain": call})
+def flag(seq: int, version: int | None, *, call: bool, part: str = "") -> Entry:
+    extra = {"retrain": call, **({"part": part} if part else {})}
+    return Entry(seq, "", "", "", "", "flag", version=version, extra=extra)
 
 
 MOVE = Entry(9, "", "", "", "", "stage", version=1, to="staging")
@@ -147,6 +148,8 @@ SERVING = ModelVersion("churn", 1)
         ([flag(1, 1, call=True), ANSWER], None),
         ([flag(1, 1, call=True), ANSWER, flag(3, 1, call=True)], 3),
         ([flag(1, 2, call=True)], None),  # another champion's
+        ([flag(1, 1, call=True), flag(2, 2, call=False)], 1),  # a challenger's check
+        ([flag(1, 1, call=True), flag(2, 1, call=False, part="plan=pro")], 1),
     ],
 )
 def test_the_last_check_decides_whether_a_call_is_open(entries: list, seq: int | None) -> None:

@@ -55,6 +55,14 @@ def test_a_check_is_known_by_what_was_checked_once_it_is_whole(client, experimen
     assert checks.same(client, experiment, "abcd") is None
 
 
+def test_news_are_told_once_a_run_with_them_has_ended(client, experiment, record):
+    record(status="KILLED", **{checks.NEWS: "abc"})
+    assert not checks.told(client, experiment, "abc")
+    record(**{checks.NEWS: "abc"})
+    assert checks.told(client, experiment, "abc")
+    assert not checks.told(client, experiment, "ab")
+
+
 def test_messages_wait_for_each_address_in_their_order(client, experiment, record):
     first = record(**{f"{checks.ALERT}aa": checks.PENDING, f"{checks.ALERT}bb": "sent"})
     second = record(**{f"{checks.ALERT}aa": checks.PENDING})

@@ -60,7 +60,7 @@ def test_the_ledger_has_one_entry_for_each_piece_of_news(ledger: Ledger) -> None
         [report(), report("a"), report("a"), report("a", "b"), report(drift=Outcome.UNSURE),
          report(), report()]
     ):  # fmt: skip
-        now = follow(ledger, found, scope="champion", key=f"check {number}")
+        now, _ = follow(ledger, found, scope="champion", key=f"check {number}")
         told.append(now.change if now else None)
     assert told == [None, "opened", "", "worse", "", "resolved", None]
     assert kinds(ledger) == ["opened", "worse", "resolved"]
@@ -76,34 +76,53 @@ def test_what_was_entered_before_a_kill_is_not_entered_again(ledger: Ledger) -> 
     first = follow(ledger, report("a"), scope="champion", key="one")
     again = follow(ledger, report("a", run_id="other"), scope="champion", key="one")
     assert again == first
-    assert again.change == "opened", "its message has not been sent"
+    assert (again[0].change, again[1]) == ("opened", "one"), "its message has not been sent"
     assert kinds(ledger) == ["opened"]
+
+
+def test_what_a_killed_check_had_entered_is_told_once_when_its_rows_are_others_by_then(
+    ledger: Ledger,
+) -> None:
+    told: set[str] = set()
+
+    def check(found: MonitorReport, key: str) -> str:
+        now, news = follow(ledger, found, scope="champion", key=key, told=told.__contains__)
+        told.add(news)
+        return f"{now.change} {news}" if now and news else ""
+
+    follow(ledger, report("a"), scope="champion", key="killed")
+    assert check(report("a"), "with more labels") == "opened killed"
+    assert check(report("a"), "the next") == ""
+    assert kinds(ledger) == ["opened"], "entered once"
+    follow(ledger, report(), scope="champion", key="killed, too")
+    assert check(report(), "the one after") == "resolved killed, too"
+    assert check(report(), "the last") == ""
+    assert kinds(ledger) == ["opened", "resolved"]
 
 
 def test_scopes_have_incidents_of_their_own(ledger: Ledger) -> None:
     follow(ledger, report("a"), scope="champion", key="one")
-    part = follow(ledger, report("a"), scope="champion, plan=pro", key="two")
+    part, _ = follow(ledger, report("a"), scope="champion, plan=pro", key="two")
     assert part.change == "opened"
     assert kinds(ledger) == kinds(ledger, "champion, plan=pro") == ["opened"]
 
 
 def test_an_older_window_can_tell_of_late_harm_and_of_nothing_else(ledger: Ledger) -> None:
     def old(found, key):
-        now = follow(ledger, found, scope="champion", key=key, recent=False)
+        now, _ = follow(ledger, found, scope="champion", key=key, recent=False)
         return now and now.change
 
     assert old(report("a"), "one") is None, "its drift was told of in its time"
     assert old(report(harm=Outcome.FAIL), "two") == "opened"
     assert old(report(harm=Outcome.PASS), "three") == "", "later windows may still be harmed"
-    assert follow(ledger, report(harm=Outcome.PASS), scope="champion", key="four").change == (
-        "resolved"
-    )
+    over, _ = follow(ledger, report(harm=Outcome.PASS), scope="champion", key="four")
+    assert over.change == "resolved"
 
 
 def test_many_long_foreign_names_fit_an_entry(ledger: Ledger) -> None:
     names = [f"{number}{'列' * 80}" for number in range(400)]
-    assert follow(ledger, report(*names), scope="champion", key="one").change == "opened"
-    assert follow(ledger, report(*names), scope="champion", key="two").change == ""
+    assert follow(ledger, report(*names), scope="champion", key="one")[1] == "one"
+    assert follow(ledger, report(*names), scope="champion", key="two")[1] == ""
 
 
 def test_a_message_says_what_where_since_when_and_what_next() -> None:
@@ -123,6 +142,8 @@ def test_a_message_says_what_where_since_when_and_what_next() -> None:
     assert message(report(harm=Outcome.FAIL), opened, part="plan=pro").title == (
         "churn/3 (plan=pro) is harmed"
     )
+    late = message(report(drift=Outcome.UNSURE), replace(opened, harmed=True))
+    assert late.title == "churn/3 drifted and is harmed", "found by a check that was killed"
     worse = replace(opened, change="worse", since="2026-02-11T10:00:00")
     later = message(report("a"), worse)
     assert later.title == "churn/3 got worse"
