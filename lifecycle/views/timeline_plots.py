@@ -20,6 +20,7 @@ from lifecycle.views.plots import saved, written
 from lifecycle.views.svg import LIVE, REFERENCE
 
 INK = "#222222"
+KEY = "red: flagged; grey: an effect, not flagged; the darker, the larger"
 GUTTER, WIDE = 2.1, 9.6  # inches
 
 
@@ -33,14 +34,14 @@ def figure(checks: Sequence[Check]) -> Figure:
     names, known = timelines.columns(checks), timelines.measured(checks)
     rows = 0.2 * (len(names) + 1)
     below = 2.0 if known else 0.0
-    high = rows + below + 1.1
+    high = rows + below + 1.0
     drawn = Figure(figsize=(WIDE, high), facecolor="white")
     FigureCanvasAgg(drawn)
     left, wide = GUTTER / WIDE, 1 - (GUTTER + 0.2) / WIDE
-    axes = drawn.add_axes((left, (below + 0.65) / high, wide, rows / high))
+    axes = drawn.add_axes((left, (below + 0.4) / high, wide, rows / high))
     _heat(axes, checks, names)
     if known:
-        under = drawn.add_axes((left, 0.4 / high, wide, (below - 0.3) / high))
+        under = drawn.add_axes((left, 0.3 / high, wide, (below - 0.45) / high))
         _metric(under, checks)
     return drawn
 
@@ -65,6 +66,7 @@ def _heat(axes: Any, checks: Sequence[Check], names: Sequence[str]) -> None:
     axes.grid(visible=True, which="minor", axis="y", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
     _across(axes, checks)
+    axes.set_title(KEY, fontsize=8, loc="right", pad=16)
     for at, version in timelines.versions(checks):
         axes.annotate(
             f"version {version}", (at - 0.5, 1), (2, 3), ("data", "axes fraction"),
