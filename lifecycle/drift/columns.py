@@ -116,8 +116,9 @@ class Ordered:
 
     @classmethod
     def of(cls, values: Floats, *, whole: bool = False, single: bool = False) -> "Ordered":
-        """Sort float64 values of shape (n,), null as NaN; the array is not changed."""
-        ordered = np.sort(values)  # NaN goes last
+        """Sort float64 values of shape (n,), null as NaN, in place."""
+        values.sort()  # NaN goes last
+        ordered = values
         known = int(np.searchsorted(ordered, np.nan)) if ordered.size else 0
         first = int(np.searchsorted(ordered[:known], -np.inf, side="right"))
         last = int(np.searchsorted(ordered[:known], np.inf))

@@ -51,7 +51,10 @@ def texts(series: pl.Series) -> pl.Series:
 def ordered(series: pl.Series) -> Ordered:
     """A numeric column's values, sorted."""
     whole = series.dtype.is_integer() and not series.null_count()
-    return Ordered.of(numbers(series), whole=whole, single=series.dtype == pl.Float32)
+    values = numbers(series)
+    if not values.flags.writeable:  # the column's own memory
+        values = values.copy()
+    return Ordered.of(values, whole=whole, single=series.dtype == pl.Float32)
 
 
 def level_rows(series: pl.Series) -> pl.DataFrame:

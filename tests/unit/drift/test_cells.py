@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.drift.cells import (
+    MANY,
     MAX_BANDS,
     MAX_CELLS,
     MAX_LEVELS,
@@ -15,6 +16,7 @@ from lifecycle.drift.cells import (
     common_levels,
     level_bands,
     numeric_bands,
+    outer_sums,
     quantile_cells,
 )
 
@@ -140,3 +142,28 @@ def test_bands_keep_the_order_of_cells_and_lose_no_row(inner):
     assert (bands[0], bands[-1]) == (bands[1], bands[-2])
     assert max(bands) < MAX_BANDS
     assert banded(counts[:-1], bands).sum() == sum(inner)
+
+
+SPREAD = st.sampled_from([1e-300, 1e-9, 1.0, 50.0, 1e12, 1e307])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), SPREAD, st.sampled_from([0.0, 1.0, -1e6, 1e300]))
+def test_the_cells_of_many_values_are_those_of_each(seed, spread, middle):
+    rng = np.random.default_rng(seed)
+    shapes = (rng.normal, rng.standard_cauchy, lambda size: np.rint(rng.normal(size=size) * 3))
+    with np.errstate(over="ignore"):
+        values = shapes[seed % 3](size=6_000) * spread + middle
+    values[:5] = [np.inf, -np.inf, np.nan, 1.7e308, -1.7e308]
+    cells = quantile_cells(values[5 if seed % 2 else 100 :])
+    assert values.size > MANY
+    pieces = [cells.index(part) for part in np.array_split(values, 3)]
+    assert cells.index(values).tolist() == np.concatenate(pieces).tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 5_000))
+def test_sums_in_pieces_are_the_products(rows, columns, size):
+    rng = np.random.default_rng(size)
+    one, two = rng.integers(0, 9, (rows, size)) * 1.0, rng.integers(0, 9, (columns, size)) * 1.0
+    assert outer_sums(one, two).tolist() == (one @ two.T).tolist()
