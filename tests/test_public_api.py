@@ -5,7 +5,8 @@ import inspect
 import lifecycle as lc
 
 NAMES = {
-    "Candidate", "Config", "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch",
+    "Candidate", "Check", "Checks", "Config", "ConfigError", "DataError", "Decision", "Diagnosis",
+    "DigestMismatch",
     "DriftReport", "Entry", "Evaluation", "Feedback", "GateRefused", "GateReport", "GateResult",
     "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
     "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion", "MonitorReport",

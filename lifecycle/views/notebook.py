@@ -28,14 +28,14 @@ STYLE = """
 .lifecycle{font:13px/1.45 system-ui,sans-serif;color:inherit;max-width:72em}
 .lifecycle b.title{font-size:14px;display:block;padding:2px 0 6px 8px;border-left:4px solid}
 .lifecycle table{border-collapse:collapse;color:inherit;font:inherit;margin:4px 0}
-.lifecycle th,.lifecycle td{text-align:left;padding:3px 12px 3px 8px;vertical-align:top;
+.lifecycle th,.lifecycle td{text-align:left;padding:3px 8px;vertical-align:top;
  background:transparent;color:inherit;border-bottom:1px solid rgba(128,128,128,.25);
  white-space:nowrap}
 .lifecycle td:first-child,.lifecycle td.words{white-space:normal;overflow-wrap:anywhere;
  min-width:8em}
 .lifecycle th{font-weight:600;opacity:.75}
 .lifecycle td:first-child{border-left:4px solid transparent}
-.lifecycle td.bars{padding:4px 12px 0 8px}
+.lifecycle td.bars{padding:4px 8px 0}
 .lifecycle .facts td{border:0;padding:0 12px 1px 8px;white-space:normal}
 .lifecycle .facts td:first-child{opacity:.75;white-space:nowrap}
 .lifecycle small{display:block;opacity:.75}

@@ -2,7 +2,7 @@
 
 >>> made = Bars(("a", "b"), (0.5, 0.5), (0.1, 0.9), (0.0, 0.0))
 >>> histogram(made, "plan", "b is more common")[:31]
-'<svg viewBox="0 0 240 76" width'
+'<svg viewBox="0 0 210 76" width'
 
 Texts take the colour of the page; shapes have two tones that are told apart on white, on black and
 in grey.
@@ -15,7 +15,7 @@ from lifecycle.views.bars import Bars, percent, short
 from lifecycle.views.layout import harmless, middle
 
 REFERENCE, LIVE = "#8a8f98", "#d1495b"
-WIDTH, HEIGHT = 240, 76
+WIDTH, HEIGHT = 210, 76
 TOP, BASE = 12.0, 58.0  # of the bars
 NULL = 30.0  # width kept for null rows where there are any
 SEEN = 0.005  # share of null rows that is drawn
