@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lifecycle.drift.cells import Floats, Integers, banded
-from lifecycle.drift.means import Mean, few_pieces, rareness, skewness
+from lifecycle.drift.matching import Matched
+from lifecycle.drift.means import Mean, ends, few_pieces
 from lifecycle.drift.pairs import mid_ranks
 from lifecycle.drift.profile import LEVELLED, ColumnProfile
 from lifecycle.drift.runs import Runs, Spread
@@ -66,10 +67,9 @@ def _rank_test(pair: Pair, test: str, place: int) -> Finding | None:
     deviation = float(own**2 @ reference / m) ** 0.5
     few = test == "scale"
     if pair.matched is not None and deviation > 0:
-        held = banded(live, pair.reference.bands)
-        gap = float(pair.values[place][:-2] @ held) / n - float(pair.matched.means[place])
+        gap = _gap(pair, pair.matched, place, own)
         rows = (float(pair.matched.rows[place]), n)
-        found = Mean(gap, pair.spreads[place], rows, skewness(own, reference))
+        found = Mean(gap, pair.spreads[place], rows, ends(own, 0.0))
         return Finding(test, found.p_value(few=few), gap / deviation)
     pooled = reference + live
     scores = rank_scores(mid_ranks(pooled))[place]
@@ -78,15 +78,28 @@ def _rank_test(pair: Pair, test: str, place: int) -> Finding | None:
     if spread <= 0:
         return None
     gap = float(scores @ live) / n - float(scores @ reference) / m
-    skew = skewness(scores, pooled)
-    p_value = Mean(gap, Spread(spread), (m, n), skew).p_value()
+    p_value = Mean(gap, Spread(spread), (m, n), ends(scores, 0.0)).p_value()
     if deviation <= 0:
         return Finding(test, p_value, gap / spread**0.5)
     shift = float(own @ live) / n
     if pair.runs is not None:
-        found = Mean(shift, pair.spreads[place], (m, n), skew)
+        found = Mean(shift, pair.spreads[place], (m, n), ends(own, 0.0))
         p_value = max(p_value, found.p_value(few=few))
     return Finding(test, p_value, shift / deviation)
+
+
+def _gap(pair: Pair, matched: Matched, place: int, own: Floats) -> float:
+    """How far the live mean lies from that of the same hours.
+
+    By band, as the reference's hours are known by band only. Where the hours are those of the whole
+    reference all but exactly, by cell, less what the hours make of it.
+    """
+    (m, n), (reference, live) = pair.rows, pair.counts
+    scores, expected = pair.values[place][:-2], float(matched.means[place])
+    if matched.uneven:
+        return float(scores @ banded(live, pair.reference.bands)) / n - expected
+    whole = float(scores @ banded(reference, pair.reference.bands)) / m
+    return float(own @ live) / n - (expected - whole)
 
 
 def location(pair: Pair) -> Finding | None:
@@ -178,8 +191,8 @@ def missing(pair: Pair) -> Finding | None:
     if runs is not None and matched is not None:
         effect = live.null / live.rows - float(matched.means[0])
         spread = matched.spread(runs.spread(null_score(runs.blocks.counts.shape[1])[0]), 0)
-        rare = rareness(float(matched.means[0]), 1.0)
-        mean = Mean(effect, spread, (float(matched.rows[0]), live.rows), rare)
+        usual = float(matched.means[0])
+        mean = Mean(effect, spread, (float(matched.rows[0]), live.rows), (-usual, 1 - usual))
         return Finding("missing", mean.p_value(), effect)
     effect = live.null / live.rows - reference.null / reference.rows
     counts = (live.null, reference.rows + live.rows, reference.null + live.null, live.rows)
@@ -194,9 +207,8 @@ def _missing_in_runs(pair: Pair, runs: Runs, effect: float) -> float:
     width = runs.blocks.counts.shape[1]
     if (runs.blocks.counts[:, -1] > 0).sum() >= SEEN_BLOCKS:
         spread = runs.spread(null_score(width)[0])
-        return Mean(
-            effect, spread, (reference.rows, live.rows), rareness(reference.null, reference.rows)
-        ).p_value()
+        usual = reference.null / reference.rows
+        return Mean(effect, spread, (reference.rows, live.rows), (-usual, 1 - usual)).p_value()
     m, n = pair.pieces()
     held = min(n, pair.events(width - 1, live.null, live))
     before = min(m, pair.events(width - 1, reference.null, reference))

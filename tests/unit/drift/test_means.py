@@ -5,48 +5,50 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from lifecycle.drift.means import Mean, few_pieces, rareness, skewness
+from lifecycle.drift.means import Mean, ends, few_pieces
 from lifecycle.drift.runs import Spread
+
+EVEN = (-9.0, 9.0)
 
 
 def test_independent_rows_give_the_usual_z():
-    found = Mean(0.25, Spread(1.0), (400, 100), 0.0).p_value()
+    found = Mean(0.25, Spread(1.0), (400, 100), EVEN).p_value()
     assert found == pytest.approx(2 * stats.norm.sf(0.25 / (1 / 400 + 1 / 100) ** 0.5))
 
 
 def test_a_measured_variance_has_t_tails():
-    plain = Mean(1.0, Spread(1.0, 0.05), (10_000, 100), 0.0)
-    few = Mean(1.0, Spread(1.0, 0.05, freedom=8.0, seen=0.06), (10_000, 100), 0.0)
+    plain = Mean(1.0, Spread(1.0, 0.05), (10_000, 100), EVEN)
+    few = Mean(1.0, Spread(1.0, 0.05, freedom=8.0, seen=0.06), (10_000, 100), EVEN)
     assert few.p_value() > 5 * plain.p_value()
     assert few.p_value(few=True) >= few.p_value()
 
 
 def test_nothing_that_varies_is_no_finding():
-    assert Mean(1.0, Spread(0.0), (100, 100), 0.0).p_value() == 1.0
+    assert Mean(1.0, Spread(0.0), (100, 100), EVEN).p_value() == 1.0
 
 
 def test_only_the_heavy_side_costs():
-    up, down = (Mean(by, Spread(1.0), (1e6, 60), 1.5).p_value() for by in (0.5, -0.5))
+    up, down = (Mean(by, Spread(1.0), (1e6, 60), (-0.5, 9.0)).p_value() for by in (0.5, -0.5))
     assert up > 3 * down
-    assert down == pytest.approx(Mean(-0.5, Spread(1.0), (1e6, 60), 0.0).p_value())
+    assert down == pytest.approx(Mean(-0.5, Spread(1.0), (1e6, 60), EVEN).p_value())
 
 
-def test_equal_sides_cancel_their_skewness():
-    even = Mean(0.5, Spread(1.0), (60, 60), 1.5).p_value()
-    assert even == pytest.approx(Mean(0.5, Spread(1.0), (60, 60), 0.0).p_value(), rel=1e-6)
-
-
-def test_skewed_means_reject_as_often_as_they_should():
-    rng = np.random.default_rng(0)
-    means = rng.exponential(size=(200_000, 30)).mean(axis=1) - 1
-    spread = Spread(1.0)
-    limits = np.linspace(0.3, 1.2, 200)
-    p_values = np.array([Mean(gap, spread, (1e9, 30), 2.0).p_value() for gap in limits])
-    gap = limits[np.searchsorted(-p_values, -1e-3)]
-    above = np.mean(means > gap)
-    assert 0.3e-3 < above < 1.2e-3
-    plain = stats.norm.isf(0.5e-3) / 30**0.5
-    assert np.mean(means > plain) > 4 * 0.5e-3  # a normal law rejects far too often
+def test_rare_rows_reject_as_often_as_they_should():
+    share, rows = 0.1, 60
+    law = stats.binom(rows, share)
+    spread = Spread(share * (1 - share))
+    held = np.arange(rows + 1)
+    told = [
+        Mean(float(item / rows - share), spread, (1e9, rows), (-share, 1 - share)).p_value()
+        for item in held
+    ]
+    plain = [Mean(float(item / rows - share), spread, (1e9, rows), EVEN).p_value() for item in held]
+    above = held > share * rows
+    for limit in (1e-3, 1e-4):
+        seen = law.pmf(held[above & (np.array(told) <= limit)]).sum()
+        assert seen <= 1.2 * limit
+        naive = law.pmf(held[above & (np.array(plain) <= limit)]).sum()
+        assert naive > 2 * seen  # a normal law rejects far too often
 
 
 def test_runs_make_skewness_heavier():
@@ -55,14 +57,13 @@ def test_runs_make_skewness_heavier():
     noise = rng.normal(size=(4_000, rows + 100)) * (1 - phi**2) ** 0.5
     values = lfilter([1.0], [1.0, -phi], noise, axis=1)[:, 100:]
     means = ((stats.norm.cdf(values) - 0.5) ** 2 - 1 / 12).mean(axis=1)
-    row, skew = 1 / 180, 0.639  # of the squared distance from the middle rank
-    pieces = row / means.var()
-    assert stats.skew(means) > 1.5 * skew / pieces**0.5  # more than as many equal pieces have
-    gap = 3.5 * means.std()
-    spread = Spread(row, means.var() - row / rows)
-    told, plain = (Mean(gap, spread, (1e9, rows), item).p_value() for item in (skew, 0.0))
+    gap = 3.0 * means.std()
+    spread = Spread(1 / 180, means.var() - 1 / 180 / rows)
+    told, plain = (
+        Mean(gap, spread, (1e9, rows), item).p_value() for item in ((-1 / 12, 1 / 6), EVEN)
+    )
     assert plain < np.mean(np.abs(means) > gap)
-    assert told > 1.5 * plain
+    assert told > 1.3 * plain
 
 
 def test_few_pieces_have_little_freedom():
@@ -71,10 +72,5 @@ def test_few_pieces_have_little_freedom():
     assert few_pieces(Spread(1.0, live=9.0), 100) == 2.0
 
 
-def test_skewness_is_that_of_the_rows():
-    values, counts = np.array([-1.0, 0.0, 3.0]), np.array([6, 2, 2])
-    rows = np.repeat(values, counts)
-    assert skewness(values - rows.mean(), counts) == pytest.approx(stats.skew(rows))
-    assert skewness(np.zeros(3), counts) == 0.0
-    assert rareness(20, 200) == pytest.approx(stats.bernoulli(0.1).stats("s"))
-    assert np.isfinite(rareness(0, 200))
+def test_ends_are_told_from_the_mean():
+    assert ends(np.array([0.5, -1.0, 3.0]), 1.0) == (-2.0, 2.0)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lifecycle.drift.tails import (
+    bounded,
     chi_squared,
     fisher,
     hypergeometric,
     limit,
     negative_binomial,
-    skewed,
     two_sided,
     two_sided_z,
 )
@@ -83,26 +83,32 @@ def test_hypergeometric_of_many_rows_stays_exact():
         assert found == pytest.approx(float(law.sf(least - 1)), rel=1e-5)
 
 
-def test_without_skewness_nothing_changes():
-    assert skewed(3.0, 0.0) == 3.0
-    assert skewed(-3.0, 0.5) == -3.0  # the lighter tail is left alone
-    assert skewed(0.5, 2.0) == 0.5
+def test_even_bounds_change_nothing():
+    assert bounded(3.0, 0.1, -1.0, 1.0) == 3.0
+    assert bounded(-3.0, 0.05, -0.3, 1.0) == -3.0  # the lighter tail is left alone
+    assert bounded(0.5, 0.3, -0.1, 1.0) == 0.5
+    assert bounded(3.0, 0.0, -0.1, 1.0) == 3.0
+    assert bounded(3.0, 9.0, -0.1, 1.0) == 3.0  # no law on these bounds varies so much
 
 
-@pytest.mark.parametrize("skew", [0.05, 0.3, 0.63, 1.0])
-@pytest.mark.parametrize("z", [1.5, 3.0, 4.5])
-def test_a_skewed_tail_is_that_of_pearson_three(z, skew):
-    wanted = stats.pearson3.sf(z, skew)
-    assert stats.norm.sf(skewed(z, skew)) == pytest.approx(wanted, rel=1e-4)
-    assert skewed(-z, -skew) == -skewed(z, skew)
-    assert skewed(z, skew) < z or z < 2
+@pytest.mark.parametrize("deviation", [0.02, 0.05, 0.08])
+@pytest.mark.parametrize("z", [1.5, 3.0, 4.0])
+def test_a_bounded_tail_is_that_of_a_beta_law(z, deviation):
+    size = 0.1 * 0.9 / deviation**2 - 1
+    wanted = stats.beta.sf(0.1 + z * deviation, 0.1 * size, 0.9 * size)
+    found = bounded(z, deviation, -0.1, 0.9)
+    assert stats.norm.sf(found) == pytest.approx(max(wanted, stats.norm.sf(z)), rel=1e-6)
+    assert bounded(-z, deviation, -0.9, 0.1) == -found
+    assert found <= z
 
 
 def test_the_mean_of_few_skewed_pieces_has_that_tail():
     rng = np.random.default_rng(0)
     pieces = 12
-    means = (rng.exponential(size=(400_000, pieces)).mean(axis=1) - 1) * pieces**0.5
-    for z in (2.0, 3.0, 4.0):
-        seen = np.mean(means > z)
-        assert stats.norm.sf(skewed(z, 2 / pieces**0.5)) == pytest.approx(seen, rel=0.15)
-        assert seen > 1.3 * stats.norm.sf(z)  # which the normal law would miss
+    means = ((rng.random((400_000, pieces)) - 0.5) ** 2).mean(axis=1)
+    deviation = (1 / 180 / pieces) ** 0.5
+    for z in (2.5, 3.0, 3.5):
+        seen = np.mean(means > 1 / 12 + z * deviation)
+        told = stats.norm.sf(bounded(z, deviation, -1 / 12, 1 / 6))
+        assert 0.5 * seen < told < 3 * seen
+        assert seen > 1.2 * stats.norm.sf(z)  # which the normal law would miss
