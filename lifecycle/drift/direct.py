@@ -37,6 +37,7 @@ ASSUMPTION = (
 FOLDS = 5
 LEAST_ROWS = 150  # of a hold-out that a loss is learnt on
 MOST_ROWS = 30_000  # of a larger hold-out every n-th row is learnt from
+MOST_LIVE = 50_000  # of a larger window every n-th row is estimated
 MOST_LEVELS = 100
 ESTIMABLE = {"rmse": "rmse", "mae": "mae", "r2": "rmse"}  # the spread of the target is not known
 
@@ -201,6 +202,8 @@ def loss_estimate(
     )  # fmt: skip
     if rows.height < min_rows:
         return replace(found, reason=f"{rows.height} live rows, {min_rows} are needed")
+    step = -(-rows.height // MOST_LIVE)
+    rows, answers, truth = rows.gather_every(step), answers[::step], truth[::step]
     losses = model.losses(rows, answers)
     value, error = model.figure(losses)
     low, high = metrics.interval(model.metric, value, error)

@@ -246,7 +246,8 @@ def _singles(rows: pl.DataFrame, before: pl.DataFrame) -> Iterator[_Cells]:
         live, held = rows[name], before[name]
         if live.dtype.is_numeric() and held.dtype.is_numeric():
             values = pl.concat([live.cast(pl.Float64), held.cast(pl.Float64)])
-            if values.drop_nulls().n_unique() > FEW_VALUES:
+            known = values.drop_nulls()
+            if known.head(1000).n_unique() > FEW_VALUES or known.n_unique() > FEW_VALUES:
                 yield _binned(name, live, held)
                 continue
         elif live.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Boolean):

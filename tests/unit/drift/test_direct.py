@@ -69,6 +69,13 @@ def test_few_labels_do_not_judge_it(labelled, reason):
     assert reason in found.reason
 
 
+def test_of_many_rows_a_part_is_estimated():
+    found = one(0, "mae", rows=120_000)
+    assert found.rows == 120_000
+    assert found.labelled_rows == 40_000
+    assert found.holds is True
+
+
 def test_few_live_rows_are_not_estimated():
     assert one(0, rows=20).value is None
 
