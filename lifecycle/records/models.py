@@ -110,6 +110,7 @@ class ModelSpec(Record):
     split: str = ""  # time, stratified, group, random, given
     trained_from: str | None = None  # ISO times of the training rows, where there is a time
     trained_to: str | None = None
+    known_to: str | None = None  # of the last row that was there, the hold-out's included
     trained_rows: int = 0
     holdout_rows: int = 0
     created: str = ""

@@ -17,6 +17,7 @@ from lifecycle.errors import DataError
 from lifecycle.records import Decision, Evidence, ModelSpec, ModelVersion, Performance
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.predictions import PredictionLog
+from lifecycle.stores.sealed import moment
 from lifecycle.triggers import decide
 from lifecycle.workflows.holdout import Holdout
 from lifecycle.workflows.labelled import Told, told
@@ -104,9 +105,12 @@ def _performance(config: Config, spec: ModelSpec, live: Live) -> Performance | N
 
 def _labelled(config: Config, version: ModelVersion, spec: ModelSpec, live: Live) -> int:
     """Labelled rows since training: of the log, or of the table that was given."""
+    known_to = spec.known_to or spec.trained_to
     log = PredictionLog(config.log.dir).read(
-        version.name, since=spec.trained_to, columns=["prediction_id", "key", "time"]
+        version.name, since=known_to, columns=["prediction_id", "key", "time"]
     )
+    if known_to is not None:
+        log = log.filter(pl.col("time") > moment(known_to, "known_to"))
     known = LabelStore(config.log.dir).read(version.name)
     logged = log.join(known.select("prediction_id"), on="prediction_id", how="semi")
     rows = logged.unique(["key", "time"]).height if logged["key"].null_count() == 0 else 0

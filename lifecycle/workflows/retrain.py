@@ -100,6 +100,7 @@ def retrain(
         parent_version=champion.version if champion else None,
         cause=_cause(flag),
         where=_place(data),
+        optional=[item.name for item in spec.features if not item.required] if spec else (),
     )
     version = register(config, training.best)
     report = gate(config, version)

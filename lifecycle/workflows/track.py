@@ -103,6 +103,7 @@ def specify(job: Job, found: Fitted) -> ModelSpec:
         split=rows.how,
         trained_from=_iso(times.min()) if len(times) else None,
         trained_to=_iso(times.max()) if len(times) else None,
+        known_to=_iso(table.frame[table.time].max()) if table.time else None,
         trained_rows=len(rows.train),
         holdout_rows=len(rows.holdout),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

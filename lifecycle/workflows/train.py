@@ -8,9 +8,9 @@ Traceback (most recent call last):
 lifecycle.errors.ConfigError: no model name is set. Next: set `name` in lifecycle.toml.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -60,6 +60,7 @@ def train(
     parent_version: int | None = None,
     cause: str = "",
     where: str = "",
+    optional: Collection[str] = (),
 ) -> Training:
     """Train every candidate on the same rows and judge it on the same hold-out.
 
@@ -72,6 +73,7 @@ def train(
         parent_version: the version that this training is meant to replace, for the lineage.
         cause: why it is trained, for the lineage.
         where: what the rows are called in errors and in the lineage; by default their path.
+        optional: features that may be null in service though these rows hold no null.
 
     Returns:
         The candidates from best to worst, failed ones last. Nothing is registered.
@@ -86,6 +88,9 @@ def train(
     if not config.name:
         raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
     table, rows, origin = _data(config, data, validation, where)
+    features = (replace(item, required=False) if item.name in optional else item
+                for item in table.features)  # fmt: skip
+    table = replace(table, features=tuple(features))
     prepared, metric = _candidates(config, table, candidates)
     client = connect(config)
     experiment = experiment_id(client, config.experiment)

@@ -36,6 +36,19 @@ def flag(config: Config, version: int, *, call: bool = True) -> None:
     Ledger(connect(config), "churn").append(lambda _entries: entry)
 
 
+def test_inputs_that_may_be_null_stay_so(
+    config: Config, make_churn: Make, champion: ModelVersion
+) -> None:
+    client = connect(config)
+    may = [item.name for item in artifacts.spec(client, champion).features if not item.required]
+    assert may == ["charges"]
+    done = retrain(config, make_churn(5000).dropna())
+    assert done.version is not None
+    assert done.refused == "", done.report
+    spec = artifacts.spec(client, done.version)
+    assert [item.name for item in spec.features if not item.required] == may
+
+
 def test_challenger_is_trained_on_the_champions_terms(
     config: Config, make_churn: Make, champion: ModelVersion
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_specification_says_all_that_other_verbs_need(settings: Config, done
     assert (spec.trained_from, spec.trained_to) == (
         "2026-01-01T00:00:00+00:00", "2026-01-08T11:45:00+00:00",
     )  # fmt: skip
+    assert spec.known_to == "2026-01-10T08:45:00+00:00", "the hold-out's rows were known as well"
     assert (spec.lineage.parent_version, spec.lineage.cause, spec.lineage.seed) == (4, "drift", 3)
     assert spec.data_run_id == done.run_id
     assert set(spec.feature_names) == {"tenure", "charges", "plan", "support_calls", "paperless"}
