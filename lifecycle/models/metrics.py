@@ -25,7 +25,7 @@ from scipy.special import expit, logit, ndtri, stdtrit
 from lifecycle.errors import ConfigError, DataError
 from lifecycle.models import influence
 from lifecycle.models.answers import Answers, classification, regression
-from lifecycle.models.influence import Array, Estimate, Floats
+from lifecycle.models.influence import Array, Estimate, Floats, by_block
 from lifecycle.named import nearest
 from lifecycle.records import Label, Metric, Task
 
@@ -232,6 +232,7 @@ def evaluate(
     *,
     classes: Sequence[Label] = (),
     weights: Any = None,
+    blocks: Any = None,
     level: float = LEVEL,
 ) -> Metric:
     """One metric with its interval.
@@ -246,6 +247,8 @@ def evaluate(
         scores: (n, k) class probabilities in the order of `classes`, or (n,) of the second class.
         classes: the k labels, the positive one second; empty in a regression.
         weights: (n,) sample weights; all one by default.
+        blocks: (n,) whole numbers: rows of one block may go together, as those of one day do.
+            By default rows are independent.
         level: of the interval, two-sided.
 
     Raises:
@@ -255,7 +258,11 @@ def evaluate(
     """
     row = rule(name)
     estimate = row.estimate(_answers(name, y, (prediction, scores), classes, weights))
-    low, high = _interval(estimate, row.scale, level)
+    scale = row.scale
+    if blocks is not None:
+        estimate = by_block(estimate, np.asarray(blocks, dtype=np.int64))
+        scale = "unit" if scale == "wilson" else scale
+    low, high = _interval(estimate, scale, level)
     return Metric(name, estimate.value, low, high, row.higher_is_better)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lifecycle.models import influence
+from lifecycle.models import influence, metrics
 from lifecycle.models.influence import Estimate
 
 ROWS = 40
@@ -84,3 +84,44 @@ def test_single_row_has_no_error() -> None:
 
 def test_root_of_nothing_is_nothing() -> None:
     assert influence.root(Estimate(0.0, np.zeros(2), 2)).error == 0.0
+
+
+def test_rows_of_one_block_count_once() -> None:
+    once = influence.mean(NUMBERS, np.ones(ROWS))
+    many = influence.mean(np.repeat(NUMBERS, 30), np.ones(30 * ROWS))
+    blocked = influence.by_block(many, np.repeat(np.arange(ROWS), 30))
+    assert many.error < 0.2 * once.error
+    assert blocked.error == pytest.approx(once.error, rel=1e-3)
+    assert blocked.rows == ROWS
+
+
+def test_blocks_never_make_an_error_smaller() -> None:
+    ordered = influence.mean(np.tile([0.0, 1.0], 20), np.ones(40))
+    blocked = influence.by_block(ordered, np.arange(40) // 2)  # each block has both
+    assert blocked.error == pytest.approx(ordered.error)
+
+
+def test_one_block_gives_no_error() -> None:
+    assert np.isnan(influence.by_block(CASES["mean"](np.ones(ROWS)), np.zeros(ROWS, int)).error)
+
+
+def test_intervals_of_blocks_hold_for_runs() -> None:
+    """Means of 10 blocks of an autoregression: 95 % intervals hold where rows' own do not."""
+    rng = np.random.default_rng(3)
+    held = {True: 0, False: 0}
+    for _ in range(300):
+        noise = rng.normal(size=1100)
+        series = np.empty(1100)
+        series[0] = noise[0]
+        for place in range(1, 1100):
+            series[place] = 0.8 * series[place - 1] + noise[place]
+        truth = series[100:]
+        for blocked in held:
+            made = metrics.evaluate(
+                "rmse", truth**2 * np.sign(truth), np.zeros(1000),
+                blocks=np.arange(1000) // 100 if blocked else None,
+            )  # fmt: skip
+            expected = (3 * (1 / (1 - 0.8**2)) ** 2) ** 0.5
+            held[blocked] += made.low <= expected <= made.high
+    assert held[True] >= 0.88 * 300
+    assert held[False] < 0.8 * 300
