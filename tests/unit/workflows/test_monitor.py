@@ -191,6 +191,7 @@ def test_figures_are_named_as_mlflow_allows_and_absent_ones_left_out() -> None:
         "drifted_columns": 1,
         "live_rows": 40,
         "live_roc_auc": 0.5,
+        "expected_roc_auc": 0.8,
         "prix ____an/p_value": 0.001,
         "prix ____an/effect": 1.5,
     }
