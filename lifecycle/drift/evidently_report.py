@@ -18,17 +18,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from lifecycle.errors import MissingExtra
 from lifecycle.records import DriftReport
+
+Frame = pd.DataFrame | pl.DataFrame
 
 METHOD = "lifecycle"
 _LOCK = threading.Lock()  # Evidently's table of drift functions is the process's
 
 
 def html(
-    reference: pd.DataFrame,
-    current: pd.DataFrame,
+    reference: Frame,
+    current: Frame,
     report: DriftReport,
     *,
     sample: int = 5000,
@@ -46,8 +49,9 @@ def html(
     Raises:
         MissingExtra: Evidently is not installed.
     """
-    numeric, levels, left_out = drawable(reference, current, report)
-    frames = [_drawn(frame, numeric, levels, sample, seed) for frame in (reference, current)]
+    sides = [_sampled(frame, sample, seed) for frame in (reference, current)]
+    numeric, levels, left_out = drawable(sides[0], sides[1], report)
+    frames = [_drawn(frame, numeric, levels) for frame in sides]
     page = _page(frames[0], frames[1], numeric, levels, report) if numeric or levels else ""
     return _with_verdict(page, report, left_out)
 
@@ -65,7 +69,7 @@ def drawable(
             left_out[name] = "it is not on both sides"
         elif column.test == "schema":
             left_out[name] = column.reason
-        elif any(side.isna().all() for side in sides):
+        elif any(_nothing(side) for side in sides):
             left_out[name] = "one side has no value"
         elif column.kind == "numeric":
             numeric.append(name)
@@ -76,13 +80,22 @@ def drawable(
     return numeric, levels, left_out
 
 
-def _drawn(
-    frame: pd.DataFrame, numeric: list[str], levels: list[str], sample: int, seed: int
-) -> pd.DataFrame:
-    rows = frame
+def _nothing(side: "pd.Series[Any]") -> bool:
+    """Whether no value can be drawn."""
+    if pd.api.types.is_float_dtype(side):
+        return not np.isfinite(side.to_numpy(dtype="float64", na_value=np.nan)).any()
+    return bool(side.isna().all())
+
+
+def _sampled(frame: Frame, sample: int, seed: int) -> pd.DataFrame:
+    """At most so many rows, in their order; a large frame is never copied whole."""
+    chosen = np.arange(len(frame))
     if len(frame) > sample:
         chosen = np.sort(np.random.default_rng(seed).permutation(len(frame))[:sample])
-        rows = frame.iloc[chosen]
+    return frame[chosen].to_pandas() if isinstance(frame, pl.DataFrame) else frame.iloc[chosen]
+
+
+def _drawn(rows: pd.DataFrame, numeric: list[str], levels: list[str]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in numeric:
         series = rows[name]

@@ -278,7 +278,7 @@ def _drawing(
             )
         from lifecycle.drift.evidently_report import html
 
-        return html(reference.to_pandas(), current.to_pandas(), report, sample=sample)
+        return html(reference, current, report, sample=sample)
 
     return draw
 

@@ -135,7 +135,7 @@ def page(case: Case, drift: DriftReport) -> str:
     from lifecycle.drift.evidently_report import html
 
     before = reference(case)
-    return html(before, case.live.rows.to_pandas(), drift, sample=case.config.monitor.sample)
+    return html(before, case.live.rows, drift, sample=case.config.monitor.sample)
 
 
 def write_page(case: Case, report: MonitorReport, path: str | Path | None) -> None:

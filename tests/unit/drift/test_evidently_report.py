@@ -4,9 +4,11 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
-from lifecycle.drift.evidently_report import _drawn, _with_verdict, drawable, html
+from lifecycle.drift import compare_frames
+from lifecycle.drift.evidently_report import _drawn, _sampled, _with_verdict, drawable, html
 from lifecycle.records import ColumnDrift, DriftReport, Outcome
 
 
@@ -69,12 +71,14 @@ def test_columns_are_sorted_by_what_can_be_drawn(frames):
 
 def test_drawn_rows_are_a_seeded_sample_in_order():
     frame = pd.DataFrame({"x": range(100)})
-    some = _drawn(frame, ["x"], [], 10, 0)["x"].tolist()
+    some = _sampled(frame, 10, 0)["x"].tolist()
     assert len(some) == 10
     assert some == sorted(some)
-    assert some == _drawn(frame, ["x"], [], 10, 0)["x"].tolist()
-    assert some != _drawn(frame, ["x"], [], 10, 1)["x"].tolist()
-    assert _drawn(frame, ["x"], [], 100, 0)["x"].tolist() == list(range(100))
+    assert some == _sampled(frame, 10, 0)["x"].tolist()
+    assert some == _sampled(pl.from_pandas(frame), 10, 0)["x"].tolist()
+    assert some != _sampled(frame, 10, 1)["x"].tolist()
+    assert _sampled(frame, 100, 0)["x"].tolist() == list(range(100))
+    assert _sampled(pl.DataFrame(), 100, 0).empty
 
 
 def test_drawn_values_are_what_evidently_takes():
@@ -85,7 +89,7 @@ def test_drawn_values_are_what_evidently_takes():
             "flag": [True, False, None],
         }
     )
-    drawn = _drawn(frame, ["number", "wait"], ["flag"], 10, 0)
+    drawn = _drawn(frame, ["number", "wait"], ["flag"])
     assert drawn["number"].tolist()[0] == 1.0
     assert drawn["number"].isna().tolist() == [False, True, True]
     assert drawn["wait"].tolist()[::2] == [60.0, 2.0]
@@ -119,3 +123,16 @@ def test_evidently_shows_our_score_and_our_verdict(frames):
     assert "0.4321" in page
     assert "verdict of lifecycle" in page
     assert page.count("<body>") == 1
+
+
+def test_what_has_no_value_in_the_sample_is_left_out_not_a_crash():
+    frame = pl.DataFrame(
+        {
+            "rare": [1.0] + [None] * 3_999,
+            "endless": [float("inf")] * 4_000,
+            "x": [float(place % 70) for place in range(4_000)],
+        }
+    )
+    page = html(frame, frame, compare_frames(frame, frame), sample=50)
+    for name in ("rare", "endless"):
+        assert f"not drawn: {name} (one side has no value)" in page
