@@ -214,7 +214,7 @@ class _Checking:
             found.append(self._fixed(due.silent, past))
         if not found:
             return _waiting(case, due, first=past is None)
-        return replace(found[-1], earlier=tuple(found[:-1]), notes=_notes(due, left, found[-1]))
+        return replace(found[-1], earlier=tuple(found[:-1]), notes=_notes(due, left, found))
 
     def _due(self, start: datetime | None) -> Due:
         case, section = self.case, self.case.config.monitor
@@ -305,8 +305,9 @@ def _waiting(case: Case, due: Due, *, first: bool) -> MonitorReport:
     )
 
 
-def _notes(due: Due, left: int, last: MonitorReport) -> tuple[str, ...]:
-    notes = []
+def _notes(due: Due, left: int, found: Sequence[MonitorReport]) -> tuple[str, ...]:
+    """What is to be said of the call as a whole, and of telling people in any of its checks."""
+    notes, last = [], found[-1]
     if due.skipped:
         notes.append(f"{due.skipped:,} windows without rows were skipped")
     if left:
@@ -315,4 +316,4 @@ def _notes(due: Due, left: int, last: MonitorReport) -> tuple[str, ...]:
             f"{left:,} more windows are due, behind {then}: run it again, "
             "or raise [monitor] catch_up"
         )
-    return (*notes, *last.notes)
+    return (*notes, *dict.fromkeys(note for item in found for note in item.notes))

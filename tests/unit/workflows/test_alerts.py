@@ -22,6 +22,7 @@ from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect, experiment_id
 from lifecycle.workflows.alerts import MOST_BODY, follow, message
 from lifecycle.workflows.monitor import monitor
+from lifecycle.workflows.score import score
 
 Make = Callable[..., pd.DataFrame]
 SECRET = "hunter2"
@@ -285,3 +286,16 @@ def test_an_incident_that_nobody_is_told_of_waits_for_nobody(
     place = experiment_id(client, "churn/monitoring")
     assert checks.pending(client, place, "abcd1234") == []
     assert checks.MESSAGE not in client.get_run(found.run_id).data.tags
+
+
+def test_a_note_of_an_earlier_window_stands_in_the_last_report_too(
+    telling: Config, make_churn: Make, webhook
+) -> None:
+    webhook.stop()
+    score(telling, "churn", moved(make_churn, 3).head(96))
+    score(telling, "churn", calm(make_churn, 4).head(96))
+    report = monitor(telling, every="1d", since="2025-04-03", until="2025-04-05")
+    webhook.start()
+    assert [item.drifted for item in (*report.earlier, report)] == [True, False]
+    assert len(report.notes) == 1
+    assert report.notes[0].startswith("json://127.0.0.1 did not answer")
