@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lifecycle.views.drift_plots import LINE, MOST, figure, png
+from lifecycle.views.drift_plots import LINE, MOST, NAME, figure, png
 from lifecycle.workflows.compare import compare
 
 
@@ -50,3 +50,19 @@ def test_png_and_no_columns(report):
     drawn = figure(compare(nothing, nothing))
     assert drawn.axes == []
     assert "no column" in drawn.texts[0].get_text()
+
+
+def test_long_names_and_formulas_stay_in_their_place(report):
+    moved = report.columns["x3"]
+    odd = replace(moved, name="$" + "x" * 90 + "$", reason="from $ 3 to $ 5 " * 20)
+    shown = name(figure(replace(report, columns={odd.name: odd})).axes[0])
+    assert len(shown.replace("\\$", "$")) == NAME
+    assert png(replace(report, columns={odd.name: odd})).startswith(b"\x89PNG")
+
+
+def test_pictures_do_not_overlap(report):
+    boxes = [axes.get_position() for axes in figure(report).axes]
+    for one in boxes:
+        assert 0 <= one.x0 < one.x1 <= 1
+        assert 0 <= one.y0 < one.y1 <= 1
+        assert sum(one.overlaps(other) for other in boxes) == 1, "with itself"
