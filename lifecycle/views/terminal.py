@@ -70,13 +70,13 @@ class Drawing:
         roomy = options.max_width >= ROOMY
         yield Text(pen.written(shown.title), style=f"bold {STYLES[shown.mark]}".strip())
         if shown.facts:
-            yield Padding(_facts(shown, pen), (0, 0, 0, 2))
+            yield Padding(_facts(shown, pen), (0, 0, 0, 2), expand=False)
         if shown.rows:
             yield _table(shown, pen, roomy=roomy)
         below = [] if roomy else _below(shown)
         folded = [shown.folded] if shown.folded else []
         for note in (*below, *folded, *shown.notes):
-            yield Padding(Text(pen.written(note)), (0, 0, 0, 2))
+            yield Padding(Text(pen.written(note)), (0, 0, 0, 2), expand=False)
 
 
 @dataclass(frozen=True)
