@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
-from scipy.special import chdtrc, expit, logit, ndtr, ndtri, stdtr
+from scipy.special import chdtrc, expit, fdtrc, logit, ndtr, ndtri, stdtr
 
 from lifecycle.drift.reasons import chance
+from lifecycle.drift.stretches import freedom, inflation
 from lifecycle.models.influence import Array, Floats
 from lifecycle.records import Calibration, CalibrationBin, Outcome
 
@@ -148,12 +149,13 @@ def calibration(
     labels: Any,
     *,
     regression: bool = False,
+    blocks: tuple[Array | None, Array | None] = (None, None),
     min_labels: int = 50,
     alpha: float = 0.01,
 ) -> Calibration:
     """Compare what scores mean on labelled live rows with what they meant on the hold-out.
 
-    Rows count as independent.
+    Rows count as independent, but for `blocks`.
 
     Args:
         holdout_scores: (m,) between 0 and 1; of a regression, its predictions.
@@ -161,6 +163,7 @@ def calibration(
         scores: (n,) of labelled live rows.
         labels: (n,) likewise.
         regression: predictions and values instead of scores and labels.
+        blocks: (m,) and (n,) the stretch of each row, whose labels may go together.
         min_labels: fewer labelled rows, live or held out, are not enough evidence.
         alpha: how often unchanged calibration may be called changed.
     """
@@ -177,9 +180,14 @@ def calibration(
         _Side.of(side, side[0] if shares is None else shares(side[0]), edges, regression=regression)
         for side in (held, live)
     )
+    tails = min(freedom(item) for item in blocks)
     if not regression and min(before.noise.sum(), after.noise.sum()) < FEWEST:
         return Calibration(rows, Outcome.UNSURE, reason="too few labels of one class to tell")
-    p_value, change = _tests(before, after, live[0], regression=regression)
+    before, after = (
+        replace(side, noise=side.noise * inflation(side.residual, item) ** 2)
+        for side, item in zip((before, after), blocks, strict=True)
+    )
+    p_value, change = _tests(before, after, live[0], regression=regression, tails=tails)
     deviation = float(np.std(held[1] - held[0])) if regression else 1.0
     least = LEAST_CHANGE_SD * deviation if regression else LEAST_CHANGE
     found = Calibration(
@@ -262,7 +270,9 @@ def _sums(cell: Array, values: Floats, size: int) -> Floats:
     return np.asarray(np.bincount(cell, weights=values, minlength=size), dtype=float)
 
 
-def _tests(held: _Side, live: _Side, scores: Floats, *, regression: bool) -> tuple[float, float]:
+def _tests(
+    held: _Side, live: _Side, scores: Floats, *, regression: bool, tails: float
+) -> tuple[float, float]:
     """The p-value of the three tests, and by how much the mean label of a bin has moved."""
     sides = (held, live)
     noise = [side.sums(side.noise) for side in sides]
@@ -278,13 +288,16 @@ def _tests(held: _Side, live: _Side, scores: Floats, *, regression: bool) -> tup
     far = gap / np.sqrt(error)
     if regression:  # whose variances are estimated
         far = ndtri(stdtr(np.minimum(rows[0], rows[1]) - 1.0, -np.abs(far)))
-    p_values = [float(chdtrc(size, float((far**2).sum())))]
+    square = float((far**2).sum())
+    few = np.isfinite(tails)
+    p_values = [float(fdtrc(size, tails, square / size) if few else chdtrc(size, square))]
     rank = np.argsort(np.argsort(scores, kind="stable")) / len(scores) - 0.5
     for contrast in (np.ones(len(scores)), rank):
         pull = _sums(group[live.cell], contrast, size)
         total = float((contrast * live.residual).sum() - (pull * mean[0]).sum())
         spread = (contrast**2 * live.noise).sum() + (pull**2 * noise[0] / rows[0] ** 2).sum()
-        p_values.append(float(2.0 * ndtr(-abs(total) / np.sqrt(spread))))
+        beyond = -abs(total) / np.sqrt(spread)
+        p_values.append(float(2.0 * (stdtr(tails, beyond) if few else ndtr(beyond))))
     weight = rows[1] / rows[1].sum()
     change = float(np.sqrt(max(0.0, (weight * (gap**2 - error)).sum())))  # beyond the noise
     return min(1.0, len(p_values) * min(p_values)), change

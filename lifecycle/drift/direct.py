@@ -25,6 +25,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle.drift.estimated import judged
+from lifecycle.drift.stretches import freedom, inflation
 from lifecycle.errors import LifecycleError
 from lifecycle.models import metrics
 from lifecycle.models.influence import Array, Floats
@@ -176,13 +177,14 @@ def loss_estimate(
     *,
     spec: ModelSpec,
     min_rows: int = 30,
+    blocks: Array | None = None,
     min_labels: int = 50,
     alpha: float = 0.01,
 ) -> Estimate:
     """Estimate the error on live rows, and hold it against the labels that have come.
 
-    Rows count as independent. R² cannot be estimated, since the spread of the target is not known
-    without labels; the root mean squared error stands in.
+    Rows count as independent, but for `blocks`. R² cannot be estimated, since the spread of the
+    target is not known without labels; the root mean squared error stands in.
 
     Args:
         model: what losses are expected to be.
@@ -190,6 +192,7 @@ def loss_estimate(
         prediction: (n,) what was answered.
         labels: (n,) None where the label has not come.
         spec: the version.
+        blocks: (n,) stretch of each row, whose labels may go together.
         min_rows: fewer live rows are not estimated.
         min_labels: fewer labelled rows do not judge the estimate.
         alpha: how often an estimate whose assumption holds may be said to fail.
@@ -204,6 +207,7 @@ def loss_estimate(
         return replace(found, reason=f"{rows.height} live rows, {min_rows} are needed")
     step = -(-rows.height // MOST_LIVE)
     rows, answers, truth = rows.gather_every(step), answers[::step], truth[::step]
+    blocks = None if blocks is None else blocks[::step]
     losses = model.losses(rows, answers)
     value, error = model.figure(losses)
     low, high = metrics.interval(model.metric, value, error)
@@ -217,4 +221,7 @@ def loss_estimate(
         seen = metrics.evaluate(model.metric, truth[known], answers[known])
     except LifecycleError as problem:
         return replace(found, reason=f"{model.metric} of the labelled rows: {problem}")
-    return judged(found, seen, there, error, int(known.sum()), alpha=alpha)
+    held = None if blocks is None else blocks[known]
+    own = metrics.loss("mae" if model.metric == "mae" else "rmse", truth[known], answers[known])
+    error *= inflation(own - losses[:, known].mean(axis=0), held)
+    return judged(found, seen, there, error, int(known.sum()), alpha=alpha, tails=freedom(held))

@@ -28,11 +28,12 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtr, stdtrit
 
 from lifecycle.drift.calibration import ShareMap
 from lifecycle.drift.performance import Z
 from lifecycle.drift.reasons import chance
+from lifecycle.drift.stretches import freedom, inflation
 from lifecycle.errors import DataError, LifecycleError
 from lifecycle.models import metrics
 from lifecycle.models.answers import Answers
@@ -149,12 +150,13 @@ def estimate(
     *,
     spec: ModelSpec,
     min_rows: int = 30,
+    blocks: Array | None = None,
     min_labels: int = 50,
     alpha: float = 0.01,
 ) -> Estimate:
     """Estimate the primary metric of live rows, and hold it against the labels that have come.
 
-    Rows count as independent.
+    Rows count as independent, but for `blocks`.
 
     Args:
         model: what scores promise.
@@ -162,6 +164,7 @@ def estimate(
         scores: (n, k), or (n,) of the second class.
         labels: (n,) None where the label has not come.
         spec: the version.
+        blocks: (n,) stretch of each row, whose labels may go together.
         min_rows: fewer live rows are not estimated.
         min_labels: fewer labelled rows do not judge the estimate.
         alpha: how often an estimate whose assumption holds may be said to fail.
@@ -175,6 +178,7 @@ def estimate(
     table, answers, truth = as_table(scores), np.asarray(prediction), np.asarray(labels, object)
     step = -(-table.size * table.shape[1] // MOST_CELLS) or 1
     table, answers, truth = table[::step], answers[::step], truth[::step]
+    blocks = None if blocks is None else blocks[::step]
     if len(table) < min_rows:
         return replace(found, reason=f"{len(table)} live rows, {min_rows} are needed")
     try:
@@ -192,9 +196,20 @@ def estimate(
         seen = metrics.evaluate(
             name, truth[known], answers[known], table[known], classes=spec.classes
         )
+        held = None if blocks is None else blocks[known]
+        apart = inflation(_misses(model, table[known], truth[known], spec), held)
     except LifecycleError as error:
         return replace(found, reason=f"{name} of the labelled rows cannot be computed: {error}")
-    return judged(found, seen, there.value, there.miss, int(known.sum()), alpha=alpha)
+    miss = there.miss * apart
+    return judged(
+        found, seen, there.value, miss, int(known.sum()), alpha=alpha, tails=freedom(held)
+    )
+
+
+def _misses(model: Promised, table: Floats, truth: Array, spec: ModelSpec) -> Floats:
+    """By how much each row's label exceeds what its scores promise of the last class."""
+    shares = model.probabilities(table)
+    return np.asarray((truth == spec.classes[-1]).astype(float) - shares[:, -1])
 
 
 @dataclass(frozen=True)
@@ -235,7 +250,14 @@ def _expected(
 
 
 def judged(
-    found: Estimate, seen: Metric, estimated: float, error: float, labelled: int, *, alpha: float
+    found: Estimate,
+    seen: Metric,
+    estimated: float,
+    error: float,
+    labelled: int,
+    *,
+    alpha: float,
+    tails: float = np.inf,
 ) -> Estimate:
     """An estimate beside what labels show on the same rows.
 
@@ -250,9 +272,14 @@ def judged(
         error: the standard error of their difference.
         labelled: how many there are.
         alpha: how often an estimate whose assumption holds may be said to fail.
+        tails: degrees of freedom of the error.
     """
     miss = seen.value - estimated
-    p_value = float(2.0 * ndtr(-abs(miss) / error)) if error > 0 else float(miss == 0.0)
+    p_value, reach = float(miss == 0.0), Z
+    if error > 0 and np.isfinite(tails):
+        p_value, reach = float(2.0 * stdtr(tails, -abs(miss) / error)), float(stdtrit(tails, 0.975))
+    elif error > 0:
+        p_value = float(2.0 * ndtr(-abs(miss) / error))
     scale = metrics.rule(found.metric).scale
     least = LEAST_MISS if scale in {"unit", "wilson"} else LEAST_MISS_LOSS * abs(estimated)
     fails = p_value <= alpha and abs(miss) >= least
@@ -268,6 +295,6 @@ def judged(
         realised=seen.value,
         estimated=estimated,
         difference=miss,
-        difference_low=miss - Z * error,
-        difference_high=miss + Z * error,
+        difference_low=miss - reach * error,
+        difference_high=miss + reach * error,
     )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import logit, ndtr
+from scipy.special import logit, ndtr, stdtr, stdtrit
 
+from lifecycle.drift.stretches import freedom
 from lifecycle.errors import DataError
 from lifecycle.models import metrics
 from lifecycle.models.influence import Array, Floats, mean
@@ -43,6 +44,7 @@ def performance(
     *,
     spec: ModelSpec,
     unlabelled_rows: int = 0,
+    blocks: Array | None = None,
     min_labels: int = 50,
     alpha: float = 0.01,
 ) -> Performance:
@@ -50,7 +52,7 @@ def performance(
 
     Harmed when the live figure is worse by a one-sided two-sample test at `alpha`, with the
     standard errors of both figures, on the scale where the metric's interval is symmetric (logit
-    for areas and shares, logarithm for errors). Rows count as independent.
+    for areas and shares, logarithm for errors). Rows count as independent, but for `blocks`.
 
     Args:
         y: (n,) late labels.
@@ -58,6 +60,8 @@ def performance(
         scores: (n, k), or (n,) of the positive class, as logged; None where there are none.
         spec: the version; its primary metric on the hold-out is what is expected.
         unlabelled_rows: live rows whose label has not come; reported only.
+        blocks: (n,) whole numbers, `lifecycle.drift.stretches`: rows of one block may go together.
+            The intervals of `spec.metrics` are then expected to know of those of the hold-out.
         min_labels: fewer labelled rows are not enough evidence.
         alpha: how often a model that is as good as before may be called harmed.
     """
@@ -84,7 +88,9 @@ def performance(
     if len(truth) < min_labels:
         return replace(seen, reason=f"{len(truth)} labelled rows, {min_labels} are needed")
     try:
-        live = metrics.evaluate(expected.name, truth, prediction, scores, classes=spec.classes)
+        live = metrics.evaluate(
+            expected.name, truth, prediction, scores, classes=spec.classes, blocks=blocks
+        )
     except DataError as error:
         return replace(seen, reason=f"{expected.name} cannot be computed: {error}")
     seen = replace(seen, value=live.value, low=live.low, high=live.high)
@@ -92,7 +98,7 @@ def performance(
         return replace(seen, reason=f"{live}; what to expect is not known from a hold-out")
     if live.low is None:
         return replace(seen, reason=f"{live}: too few labels of one class for an interval")
-    p_value = worse(live, expected)
+    p_value = worse(live, expected, tails=freedom(blocks))
     harmed = p_value <= alpha
     chance = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.4f}"
     verdict = "worse" if harmed else "not shown to be worse"
@@ -101,7 +107,7 @@ def performance(
     return replace(seen, outcome=Outcome.FAIL if harmed else Outcome.PASS, reason=said)
 
 
-def worse(live: Metric, expected: Metric) -> float:
+def worse(live: Metric, expected: Metric, *, tails: float = np.inf) -> float:
     """How probable so bad a live figure is where the model is as good as expected (one-sided).
 
     >>> then = Metric("mae", 1.0, 0.9, 1.111, False)
@@ -113,16 +119,18 @@ def worse(live: Metric, expected: Metric) -> float:
     Args:
         live: a metric with its 95 % interval on live rows.
         expected: the same metric with its 95 % interval on other rows, the hold-out.
+        tails: degrees of freedom of both intervals.
     """
     bounds = [_scaled(item.name, _figures(item)) for item in (live, expected)]
     if not all(np.isfinite(item).all() for item in bounds):  # at the end of the scale: as it is
         bounds = [_figures(item) for item in (live, expected)]
     (now, now_low, now_high), (then, then_low, then_high) = bounds
-    error = float(np.hypot(now_high - now_low, then_high - then_low)) / (2.0 * Z)
+    reach = float(stdtrit(tails, 0.975)) if np.isfinite(tails) else Z
+    error = float(np.hypot(now_high - now_low, then_high - then_low)) / (2.0 * reach)
     drop = float(then - now) if live.higher_is_better else float(now - then)
     if error == 0.0:
         return 0.0 if drop > 0 else 1.0
-    return float(ndtr(-drop / error))
+    return float(stdtr(tails, -drop / error) if np.isfinite(tails) else ndtr(-drop / error))
 
 
 def _figures(metric: Metric) -> Floats:

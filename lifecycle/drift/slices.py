@@ -27,6 +27,7 @@ from scipy.special import stdtr, stdtrit
 
 from lifecycle.drift.calibration import quantile_edges
 from lifecycle.drift.reasons import chance
+from lifecycle.drift.stretches import freedom
 from lifecycle.models.influence import Array, Floats
 from lifecycle.records import Outcome, Slice
 
@@ -50,6 +51,17 @@ class _Cells:
 
 
 @dataclass(frozen=True)
+class _Losses:
+    """Each row's loss, which are known, and the stretches of both sides."""
+
+    live: Floats
+    held: Floats
+    known: Array
+    live_blocks: Array | None
+    held_blocks: Array | None
+
+
+@dataclass(frozen=True)
 class _Sums:
     """Count, mean and variance of the mean, by group and of all that are not in it."""
 
@@ -58,9 +70,10 @@ class _Sums:
     error: Floats  # variance of the mean
     rest: Floats
     rest_error: Floats
+    freedom: Floats  # of the variance
 
     @classmethod
-    def of(cls, cells: Array, losses: Floats, size: int) -> "_Sums":
+    def of(cls, cells: Array, losses: Floats, size: int, blocks: Array | None) -> "_Sums":
         kept = cells >= 0
         own, values = cells[kept], losses[kept]
         rows, total, squares = (
@@ -71,7 +84,40 @@ class _Sums:
         rest, rest_error = _moments(
             len(losses) - rows, losses.sum() - total, (losses**2).sum() - squares
         )
-        return cls(rows, mean, error, rest, rest_error)
+        free = np.maximum(rows - 1.0, 1.0)
+        if blocks is not None:
+            error, rest_error = _together(cells, losses, blocks, (rows, mean, error, rest_error))
+            free = np.minimum(free, freedom(blocks))
+        return cls(rows, mean, error, rest, rest_error, free)
+
+
+def _together(
+    cells: Array, losses: Floats, blocks: Array, found: tuple[Floats, Floats, Floats, Floats]
+) -> tuple[Floats, Floats]:
+    """The variances of the means where the rows of a block go together; never smaller ones."""
+    rows, mean, error, rest_error = found
+    size, count = len(rows), int(blocks.max()) + 1
+    kept = cells >= 0
+    place = cells[kept] * count + blocks[kept]
+    held, sums = (
+        np.bincount(place, weights=item, minlength=size * count).reshape(size, count)
+        for item in (np.ones(len(place)), losses[kept])
+    )
+    everyone, total = (
+        np.bincount(blocks, weights=item, minlength=count)
+        for item in (np.ones(len(losses)), losses)
+    )
+    filled = int((everyone > 0).sum())
+    scale = filled / max(1, filled - 1)
+    own = ((sums - mean[:, None] * held) ** 2).sum(axis=1) * scale
+    others = np.maximum(len(losses) - rows, 1.0)
+    mean_rest = (losses.sum() - sums.sum(axis=1)) / others
+    away = (total - sums) - mean_rest[:, None] * (everyone - held)
+    rest = (away**2).sum(axis=1) * scale
+    return (
+        np.maximum(error, own / np.maximum(rows, 1.0) ** 2),
+        np.maximum(rest_error, rest / others**2),
+    )
 
 
 def _moments(rows: Floats, total: Floats, squares: Floats) -> tuple[Floats, Floats]:
@@ -88,11 +134,14 @@ def worst_slices(
     *,
     metric: str,
     named: Sequence[str] = (),
+    blocks: tuple[Array | None, Array | None] = (None, None),
     alpha: float = 0.01,
     min_rows: int = 30,
     most: int = 5,
 ) -> tuple[Slice, ...]:
-    """Look for groups of rows with too large a loss. Rows count as independent.
+    """Look for groups of rows with too large a loss.
+
+    Rows count as independent, but for `blocks`.
 
     Args:
         rows: (n,) features of live rows.
@@ -101,6 +150,8 @@ def worst_slices(
         holdout_losses: (m,) each row's loss.
         metric: what the mean loss is called.
         named: columns whose groups are shown in any case, worse or not.
+        blocks: (n,) and (m,) the stretch of each row, live and held out; rows of one stretch may
+            go together.
         alpha: how often unchanged losses may show any group as worse.
         min_rows: a group with fewer labelled rows is not judged.
         most: groups that are shown beside the named ones.
@@ -117,9 +168,10 @@ def worst_slices(
     pairs: list[_Cells] = []
     if ROWS_TO_PAIR[0] <= known.sum() and rows.height <= ROWS_TO_PAIR[1]:
         pairs = [_paired(*two) for two in combinations(singles[:PAIRED], 2)]
+    figures = _Losses(live, held, known, *blocks)
     found = [
-        *_judged(singles, (live, known, held), metric, alpha, min_rows, halves=1 + bool(pairs)),
-        *_judged(pairs, (live, known, held), metric, alpha, min_rows, halves=2),
+        *_judged(singles, figures, metric, alpha, min_rows, halves=1 + bool(pairs)),
+        *_judged(pairs, figures, metric, alpha, min_rows, halves=2),
     ]
     return _shown(found, named, most)
 
@@ -152,20 +204,22 @@ def _shown(
 
 def _judged(
     groups: Sequence[_Cells],
-    figures: tuple[Floats, Array, Floats],
+    figures: _Losses,
     metric: str,
     alpha: float,
     min_rows: int,
     *,
     halves: int,
 ) -> list[tuple[tuple[str, ...], Slice]]:
-    live, known, held = figures
+    live, held, known = figures.live, figures.held, figures.known
+    then_blocks, now_blocks = figures.held_blocks, figures.live_blocks
+    now_blocks = None if now_blocks is None else now_blocks[known]
     least = LEAST_EXCESS * float(held.mean())
     drawn = []
     for cells in groups:
         size = len(cells.names)
-        now = _Sums.of(cells.live[known], live[known], size)
-        then = _Sums.of(cells.held, held, size)
+        now = _Sums.of(cells.live[known], live[known], size, now_blocks)
+        then = _Sums.of(cells.held, held, size, then_blocks)
         drawn.append((cells, now, then, *_excess(now, then, min_rows)))
     count = sum(int(_judgeable(*item[:3], min_rows).sum()) for item in drawn)
     found = []
@@ -178,7 +232,7 @@ def _judged(
             worse = corrected is not None and corrected <= alpha and excess[index] >= least
             outcome = Outcome.FAIL if worse else Outcome.PASS
             there = then.rows[index] >= min_rows
-            reach = float(stdtrit(max(now.rows[index] - 1.0, 1.0), 0.975))
+            reach = float(stdtrit(now.freedom[index], 0.975))
             reach *= float(np.sqrt(now.error[index]))
             value, expected = float(now.mean[index]), float(then.mean[index])
             found.append((
@@ -218,11 +272,10 @@ def _excess(now: _Sums, then: _Sums, min_rows: int) -> tuple[Floats, Floats]:
         [now.error, np.zeros_like(now.error), now.rest_error],
     )  # fmt: skip
     error = parts.sum(axis=0)
-    freedom = parts[0] ** 2 / np.maximum(now.rows - 1.0, 1.0)
-    freedom = freedom + parts[1] ** 2 / np.maximum(then.rows - 1.0, 1.0)
-    freedom = np.where(freedom > 0, error**2 / np.maximum(freedom, 1e-300), np.inf)
+    tails = parts[0] ** 2 / now.freedom + parts[1] ** 2 / then.freedom
+    tails = np.where(tails > 0, error**2 / np.maximum(tails, 1e-300), np.inf)
     far = np.where(error > 0, excess / np.sqrt(np.maximum(error, 1e-300)), np.sign(excess) * 1e3)
-    return excess, np.asarray(stdtr(np.minimum(freedom, 1e9), -far))
+    return excess, np.asarray(stdtr(np.minimum(tails, 1e9), -far))
 
 
 def _reason(

@@ -71,8 +71,11 @@ def _held_against(case: Case) -> tuple[ModelSpec, Holdout | None, str]:
     if not case.live.rows.height:
         return case.spec, None, ""
     before, why = holdout(case.client, case.config, case.version, case.spec)
-    if before is None or case.segment is None:
-        return case.spec, before, why
+    if before is None:
+        return case.spec, None, why
+    if case.segment is None:
+        spec = case.spec if before.blocks is None else expected_in(case.spec, before)
+        return spec, before, why
     part = before.part(case.segment)
     if not len(part.labels):
         return case.spec, None, f"the hold-out has no rows with {case.segment}"

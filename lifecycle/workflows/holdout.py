@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from lifecycle.config import Config
+from lifecycle.drift.stretches import time_blocks
 from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable
 from lifecycle.models import inputs, metrics
 from lifecycle.models.predicting import Array, Output
 from lifecycle.records import ModelSpec, ModelVersion
 from lifecycle.stores import artifacts
 from lifecycle.workflows.compare import to_polars
+from lifecycle.workflows.live import table_times
 from lifecycle.workflows.segments import Segment, within
 
 if TYPE_CHECKING:
@@ -32,11 +34,18 @@ class Holdout:
         rows: the features.
         labels: (n,) what was true.
         output: what the version answered.
+        times: (n,) of the rows, where the model has a time.
     """
 
     rows: pl.DataFrame
     labels: Array
     output: Output
+    times: pl.Series | None = None
+
+    @property
+    def blocks(self) -> Array | None:
+        """The stretch of time of each row, whose labels may go together."""
+        return time_blocks(self.times)
 
     def part(self, segment: Segment) -> "Holdout":
         """The rows of a segment.
@@ -55,6 +64,7 @@ class Holdout:
             self.rows.filter(pl.Series(kept)),
             self.labels[kept],
             Output(self.output.prediction[kept], scores),
+            None if self.times is None else self.times.filter(pl.Series(kept)),
         )
 
 
@@ -84,7 +94,10 @@ def holdout(
     if len(output.prediction) != len(frame):
         return None, f"the hold-out of {version.ref} and its answers differ in length"
     names = [name for name in spec.feature_names if name in frame.columns]
-    return Holdout(to_polars(frame[names], "hold-out"), labels, output), ""
+    times = None
+    if spec.time and spec.time in frame.columns:
+        times = table_times(to_polars(frame[[spec.time]], "hold-out"), spec.time)
+    return Holdout(to_polars(frame[names], "hold-out"), labels, output, times), ""
 
 
 def _answers(
@@ -98,15 +111,16 @@ def _answers(
 
 
 def expected_in(spec: ModelSpec, part: Holdout) -> ModelSpec:
-    """The specification with the metrics that a part of the hold-out gives, for its segment.
+    """The specification with the metrics that the hold-out, or a part of it, gives.
 
-    A metric that cannot be computed there is left out.
+    Their intervals know that labels of one stretch of time may go together. A metric that cannot
+    be computed is left out.
 
     Args:
-        spec: with the metrics of the whole hold-out.
-        part: `Holdout.part` of the segment.
+        spec: with the metrics of the training, whose rows count as independent.
+        part: the hold-out, or `Holdout.part` of a segment.
     """
-    figures = []
+    figures, blocks = [], part.blocks
     for item in spec.metrics:
         try:
             figures.append(
@@ -116,6 +130,7 @@ def expected_in(spec: ModelSpec, part: Holdout) -> ModelSpec:
                     part.output.prediction,
                     part.output.scores,
                     classes=spec.classes,
+                    blocks=blocks,
                 )
             )
         except LifecycleError:

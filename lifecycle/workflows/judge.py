@@ -84,12 +84,14 @@ def _performance(config: Config, spec: ModelSpec, live: Live) -> Performance | N
     known = _known(live)
     if not known.any() or "prediction" not in live.rows.columns:
         return None
+    blocks = live.blocks(spec)
     seen = performance(
         live.labels.filter(pl.Series(known)).to_numpy(),
         live.rows["prediction"].filter(pl.Series(known)).to_numpy(),
         None if live.scores is None else live.scores[known],
         spec=spec,
         unlabelled_rows=int((~known).sum()),
+        blocks=None if blocks is None else blocks[known],
         min_labels=config.monitor.min_labels,
         alpha=config.monitor.alpha,
     )

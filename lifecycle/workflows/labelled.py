@@ -105,11 +105,12 @@ def told(
             covered, _not_estimated(spec, len(truth), why), _not_tested(int(known.sum()), why), ()
         )
     prediction = live.rows["prediction"].to_numpy()
+    blocks = live.blocks(spec)
     return Told(
         covered,
-        _estimate(config, spec, (rows, prediction, live.scores, truth), before),
-        _calibration(config, spec, (prediction, live.scores, truth), before),
-        _slices(config, spec, (rows, prediction, live.scores, truth), before),
+        _estimate(config, spec, (rows, prediction, live.scores, truth), before, blocks),
+        _calibration(config, spec, (prediction, live.scores, truth), before, blocks),
+        _slices(config, spec, (rows, prediction, live.scores, truth), before, blocks),
     )
 
 
@@ -131,11 +132,13 @@ def _estimate(
     spec: ModelSpec,
     live: tuple[pl.DataFrame, Array, Array | None, Array],
     before: Holdout,
+    blocks: Array | None,
 ) -> Estimate:
     rows, prediction, scores, truth = live
     section = config.monitor
     limits: dict[str, Any] = {
         "min_rows": section.min_rows, "min_labels": section.min_labels, "alpha": section.alpha,
+        "blocks": blocks,
     }  # fmt: skip
     if len(before.labels) < section.min_labels:
         few = f"{len(before.labels)} hold-out rows, {section.min_labels} are needed"
@@ -159,12 +162,17 @@ def _estimate(
 
 
 def _calibration(
-    config: Config, spec: ModelSpec, live: tuple[Array, Array | None, Array], before: Holdout
+    config: Config,
+    spec: ModelSpec,
+    live: tuple[Array, Array | None, Array],
+    before: Holdout,
+    blocks: Array | None,
 ) -> Calibration:
     prediction, scores, truth = live
     known = np.array([item is not None for item in truth], dtype=bool)
     limits: dict[str, Any] = {
         "min_labels": config.monitor.min_labels, "alpha": config.monitor.alpha,
+        "blocks": (before.blocks, None if blocks is None else blocks[known]),
     }  # fmt: skip
     if not known.any():
         return _not_tested(0, "there are no labels")
@@ -199,6 +207,7 @@ def _slices(
     spec: ModelSpec,
     live: tuple[pl.DataFrame, Array, Array | None, Array],
     before: Holdout,
+    blocks: Array | None,
 ) -> tuple[Slice, ...]:
     rows, prediction, scores, truth = live
     known = np.array([item is not None for item in truth], dtype=bool)
@@ -221,6 +230,7 @@ def _slices(
         then,
         metric="error rate" if name == "accuracy" else name,
         named=config.monitor.segments,
+        blocks=(blocks, before.blocks),
         alpha=config.monitor.alpha,
         min_rows=config.monitor.min_rows,
     )

@@ -15,8 +15,10 @@ import polars as pl
 
 from lifecycle.config import Config
 from lifecycle.drift.reasons import plural
+from lifecycle.drift.stretches import time_blocks
 from lifecycle.errors import DataError
 from lifecycle.models import inputs
+from lifecycle.models.influence import Array
 from lifecycle.models.predicting import LoadedModel
 from lifecycle.named import nearest
 from lifecycle.records import ModelSpec, ModelVersion
@@ -73,6 +75,10 @@ class Live:
         if self.window is None:
             return ""
         return (datetime.fromisoformat(self.window[1]) + timedelta(microseconds=1)).isoformat()
+
+    def blocks(self, spec: ModelSpec) -> Array | None:
+        """The stretch of each row, whose labels may go together, of models that know the time."""
+        return time_blocks(self.times) if spec.time else None
 
     def label_bytes(self) -> bytes:
         """The labels, for a digest."""
@@ -280,7 +286,7 @@ def from_table(
         DataError: the table cannot be read, or a window is asked of rows that have no time.
     """
     frame = to_polars(table, "live")
-    times = _table_times(frame, spec.time)
+    times = table_times(frame, spec.time)
     if since is not None or until is not None:
         if times.null_count() == times.len() and times.len():
             raise DataError(
@@ -312,7 +318,12 @@ def _no_times(rows: int) -> pl.Series:
     return pl.Series(TIME, [None] * rows, dtype=pl.Datetime("us"))
 
 
-def _table_times(frame: pl.DataFrame, name: str | None) -> pl.Series:
+def table_times(frame: pl.DataFrame, name: str | None) -> pl.Series:
+    """The times of a table's rows, null where there are none.
+
+    Raises:
+        DataError: the column holds a text that is no time.
+    """
     if not name or name not in frame.columns:
         return _no_times(frame.height)
     values = frame[name]

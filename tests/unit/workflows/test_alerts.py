@@ -140,9 +140,8 @@ def test_a_message_says_what_where_since_when_and_what_next() -> None:
     ]
     both = report("a", harm=Outcome.FAIL)
     assert message(both, opened).title == "churn/3 drifted and is harmed"
-    assert message(report(harm=Outcome.FAIL), opened, part="plan=pro").title == (
-        "churn/3 (plan=pro) is harmed"
-    )
+    harmed = message(report(harm=Outcome.FAIL), Incident("opened", {}), part="plan=pro")
+    assert harmed.title == "churn/3 (plan=pro) is harmed"
     late = message(report(drift=Outcome.UNSURE), replace(opened, harmed=True))
     assert late.title == "churn/3 drifted and is harmed", "found by a check that was killed"
     worse = replace(opened, change="worse", since="2026-02-11T10:00:00")
