@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from lifecycle.drift.grids import Grid
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 MAX_CELLS = 64
 MAX_LEVELS = 200
 MAX_BANDS = 10
-MANY = 5_000  # values from which a grid is worth its making …
-GRID = 1_024  # … its steps …
-CROWDED = 8  # … and how many edges one may hold
+MANY = 5_000  # values from which a grid is worth its making
 PIECE = 200_000  # multiplications that are not worth a second thread
 TEXT_SHARE = 0.5  # a column whose rare levels hold more than this share is text or an id
 
@@ -64,8 +64,10 @@ class NumericCells:
 
     def index(self, values: Floats) -> Integers:
         """The cell of each value, shape (n,)."""
-        edges = np.array(self.edges)
-        found = _many(edges, values) if values.size > MANY else np.searchsorted(edges, values)
+        if values.size > MANY:
+            found = Grid.of(self.edges).index(values)
+        else:
+            found = np.searchsorted(np.array(self.edges), values)
         found[np.isnan(values)] = self.size - 1
         return found.astype(np.int64, copy=False)
 
@@ -91,30 +93,6 @@ class LevelCells:
             list(self.levels), places, default=other, return_dtype=pl.Int64
         )
         return np.where(values.is_null().to_numpy(), other + 1, found.to_numpy()).astype(np.int64)
-
-
-def _many(edges: Floats, values: Floats) -> Integers:
-    """How many edges are below each value: read off a grid of equal steps, then moved up.
-
-    Several times as fast as a search for each value, where no step holds many edges.
-    """
-    with np.errstate(over="ignore"):
-        spread = edges[-1] - edges[0]
-    if not (GRID * np.finfo(float).tiny < spread < np.finfo(float).max / 2):
-        return np.searchsorted(edges, values)
-    starts = np.searchsorted(edges, edges[0] + spread / GRID * np.arange(-1, GRID + 1))
-    if np.diff(starts).max() > CROWDED:
-        return np.searchsorted(edges, values)
-    with np.errstate(over="ignore", invalid="ignore"):
-        steps = (np.clip(values, edges[0], edges[-1]) - edges[0]) * (GRID / spread)
-    steps[np.isnan(steps)] = 0
-    found = starts[steps.astype(np.intp)]  # of one step before, lest rounding leads too far
-    ends = np.append(edges, np.inf)
-    behind = np.flatnonzero(values > ends[found])
-    while behind.size:
-        found[behind] += 1
-        behind = behind[values[behind] > ends[found[behind]]]
-    return np.asarray(found, dtype=np.int64)
 
 
 def quantile_cells(values: Floats) -> NumericCells:

@@ -16,12 +16,14 @@ itself (`count_column`), whole or in chunks, so that engines can read one after 
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from lifecycle.drift.cells import (
+    MANY,
     MAX_LEVELS,
     TEXT_SHARE,
     Integers,
@@ -33,7 +35,7 @@ from lifecycle.drift.cells import (
 )
 from lifecycle.drift.clock import Clock
 from lifecycle.drift.columns import Column, Ordered, sample_rows
-from lifecycle.drift.cuts import Cuts, counted, fine_cuts
+from lifecycle.drift.cuts import Cuts, counted, fine_cuts, tallied
 from lifecycle.drift.kinds import kind_of, level_rows, numbers, ordered
 from lifecycle.drift.pairs import Pairs
 from lifecycle.drift.profile import LEVELLED, ColumnProfile, Profile
@@ -104,7 +106,7 @@ def count_frame(
         known = like.columns.get(name) if like else None
         if name == time or name in ignore or (like is not None and known is None):
             continue
-        columns[name] = count_column(Column.of(series), chosen, clock, known)
+        columns[name] = count_column(Column.of(series), chosen, clock, known, scored=False)
     return columns, frame.height, clock
 
 
@@ -136,6 +138,8 @@ def count_column(
     clock: Clock | None,
     known: ColumnProfile | None,
     finer: tuple[float, ...] = (),
+    *,
+    scored: bool = True,
 ) -> Counted:
     """Count one column.
 
@@ -145,6 +149,7 @@ def count_column(
         clock: the rows' times; None where they have no known order.
         known: the reference's counts of that column; None where this is the reference.
         finer: further edges, at which a large column is counted for its scores.
+        scored: keep what scores are made of; without it known cells are counted faster.
     """
     column = column.held()
     sample = column.at(chosen)
@@ -153,7 +158,7 @@ def count_column(
     like = known if known and known.kind == kind else None
     found = None
     if kind == "numeric":
-        found = _numeric(column, sample, like, finer)
+        found = _numeric(column, sample, like, finer, scored=scored)
         index = NumericCells(found.profile.edges).index(numbers(sample))
         found = replace(found, cells=index.astype(np.uint8))  # of at most 67
     elif kind in LEVELLED and not (known and known.kind == "text"):
@@ -198,8 +203,16 @@ def _unvalued(column: Column, sample: pl.Series, kind: str, known: ColumnProfile
 
 
 def _numeric(
-    column: Column, sample: pl.Series, like: ColumnProfile | None, finer: tuple[float, ...]
+    column: Column,
+    sample: pl.Series,
+    like: ColumnProfile | None,
+    finer: tuple[float, ...],
+    *,
+    scored: bool,
 ) -> Counted:
+    if like and not scored and column.rows > MANY:
+        parts = [tallied(column.name, chunk, like.edges) for chunk in column.read()]
+        return Counted(_banded(reduce(ColumnProfile.merge, parts), like), "", sample)
     if column.whole:
         (series,) = column.read()
         values: Ordered = ordered(series)

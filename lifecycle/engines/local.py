@@ -64,10 +64,16 @@ class Side:
         return cls(table, clock, sample_rows(table.rows))
 
     def count(
-        self, name: str, known: ColumnProfile | None = None, finer: tuple[float, ...] = ()
+        self,
+        name: str,
+        known: ColumnProfile | None = None,
+        finer: tuple[float, ...] = (),
+        *,
+        scored: bool = True,
     ) -> Counted:
         """One column, counted."""
-        return count_column(self.table.column(name), self.chosen, self.clock, known, finer)
+        column = self.table.column(name)
+        return count_column(column, self.chosen, self.clock, known, finer, scored=scored)
 
     def sample(self, name: str) -> pl.Series:
         """A column in the rows that stand for all."""
@@ -106,7 +112,7 @@ def profile(
     wanted = [name for name in names if like is None or name in known]
 
     def count(name: str) -> Counted:
-        return replace(side.count(name, known.get(name)), values=None)
+        return replace(side.count(name, known.get(name), scored=False), values=None)
 
     columns = _each(count, wanted, side.table.rows, no_bar)
     found = dict(zip(wanted, columns, strict=True))
@@ -164,7 +170,7 @@ def compare(
         if name not in names:
             return Both(sample=two.sample(name))
         counts = first.profile if first else columns[name]
-        second = two.count(name, counts, _finer(first, two))
+        second = two.count(name, counts, _finer(first, two), scored=first is not None)
         scores = _scores(first, second) if first else None
         kept = second.sample
         return Both(first and _bare(first, sample), _bare(second, sample), kept, scores)
