@@ -27,7 +27,6 @@ from scipy.special import stdtr, stdtrit
 
 from lifecycle.drift.calibration import quantile_edges
 from lifecycle.drift.reasons import chance
-from lifecycle.drift.stretches import freedom
 from lifecycle.models.influence import Array, Floats
 from lifecycle.records import Outcome, Slice
 
@@ -36,6 +35,8 @@ FEW_VALUES = 10  # numbers with so few are taken one by one
 MOST_LEVELS = 25
 PAIRED = 12  # columns that are paired
 ROWS_TO_PAIR = (1_000, 200_000)  # fewer tell nothing, more take seconds
+UNKNOWN = 1e90  # an error that nothing is known of; finite, so that sums of it are
+FEWEST_STRETCHES = 1.5  # of time that must hold a group, where rows of one go together
 LEAST_EXCESS = 0.1  # of the hold-out's mean loss
 MOST_NAMED = 20  # groups of a named column that are shown
 
@@ -86,15 +87,19 @@ class _Sums:
         )
         free = np.maximum(rows - 1.0, 1.0)
         if blocks is not None:
-            error, rest_error = _together(cells, losses, blocks, (rows, mean, error, rest_error))
-            free = np.minimum(free, freedom(blocks))
+            together = _together(cells, losses, blocks, (rows, mean, error, rest_error))
+            error, rest_error, stretches = together
+            free = np.minimum(free, np.maximum(stretches - 1.0, 1.0))
         return cls(rows, mean, error, rest, rest_error, free)
 
 
 def _together(
     cells: Array, losses: Floats, blocks: Array, found: tuple[Floats, Floats, Floats, Floats]
-) -> tuple[Floats, Floats]:
-    """The variances of the means where the rows of a block go together; never smaller ones."""
+) -> tuple[Floats, Floats, Floats]:
+    """The variances of the means where the rows of a block go together; never smaller ones.
+
+    And how many equally filled blocks hold a group: rows of one day alone tell nothing of others.
+    """
     rows, mean, error, rest_error = found
     size, count = len(rows), int(blocks.max()) + 1
     kept = cells >= 0
@@ -109,7 +114,10 @@ def _together(
     )
     filled = int((everyone > 0).sum())
     scale = filled / max(1, filled - 1)
-    own = ((sums - mean[:, None] * held) ** 2).sum(axis=1) * scale
+    stretches = rows**2 / np.maximum((held**2).sum(axis=1), 1.0)
+    own = ((sums - mean[:, None] * held) ** 2).sum(axis=1)
+    own *= stretches / np.maximum(stretches - 1.0, 1e-9)
+    own[stretches < FEWEST_STRETCHES] = UNKNOWN
     others = np.maximum(len(losses) - rows, 1.0)
     mean_rest = (losses.sum() - sums.sum(axis=1)) / others
     away = (total - sums) - mean_rest[:, None] * (everyone - held)
@@ -117,6 +125,7 @@ def _together(
     return (
         np.maximum(error, own / np.maximum(rows, 1.0) ** 2),
         np.maximum(rest_error, rest / others**2),
+        stretches,
     )
 
 
@@ -232,8 +241,8 @@ def _judged(
             worse = corrected is not None and corrected <= alpha and excess[index] >= least
             outcome = Outcome.FAIL if worse else Outcome.PASS
             there = then.rows[index] >= min_rows
-            reach = float(stdtrit(now.freedom[index], 0.975))
-            reach *= float(np.sqrt(now.error[index]))
+            wide = float(stdtrit(now.freedom[index], 0.975) * np.sqrt(now.error[index]))
+            reach = wide if now.error[index] < UNKNOWN / 1e30 else None
             value, expected = float(now.mean[index]), float(then.mean[index])
             found.append((
                 cells.columns,
@@ -243,8 +252,8 @@ def _judged(
                     labelled=int(now.rows[index]),
                     metric=metric,
                     value=value if judged else None,
-                    low=max(value - reach, 0.0) if judged else None,
-                    high=value + reach if judged else None,
+                    low=max(value - reach, 0.0) if judged and reach is not None else None,
+                    high=value + reach if judged and reach is not None else None,
                     rest=float(now.rest[index]),
                     expected=expected if there else None,
                     p_value=corrected,

@@ -104,6 +104,33 @@ def test_days_in_common_are_no_change(test):
     assert alarms(test, blocked=False) >= 0.15, "the case is hard for tests of independent rows"
 
 
+def test_a_group_of_one_or_two_days_says_nothing_of_others():
+    """Sundays of a fortnight are two days; a bad one is no bad group."""
+    found = 0
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 11])
+        weekday = (np.arange(ROWS) * DAYS // ROWS) % 10
+        rows = pl.DataFrame({"weekday": weekday, "x": rng.random(ROWS)})
+        losses = [
+            rng.gamma(2.0, size=ROWS) * rng.gamma(4.0, size=DAYS)[np.arange(ROWS) * DAYS // ROWS]
+            for _ in range(2)
+        ]
+        blocks = (time_blocks(times()),) * 2
+        worst = worst_slices(rows, losses[0], rows, losses[1], metric="mae", blocks=blocks)
+        found += any(item.outcome is Outcome.FAIL for item in worst)
+    assert found <= 3
+
+
+def test_a_group_of_one_stretch_has_no_interval():
+    rng = np.random.default_rng(0)
+    rows = pl.DataFrame({"last": np.arange(ROWS) >= ROWS - 100})
+    losses = rng.random((2, ROWS))
+    blocks = (time_blocks(times()),) * 2
+    shown = worst_slices(rows, losses[0], rows, losses[1], metric="mae", blocks=blocks)
+    alone = next(item for item in shown if item.where == "last = true")
+    assert (alone.low, alone.high, alone.outcome) == (None, None, Outcome.PASS)
+
+
 def test_a_real_loss_is_found_through_shared_days():
     rng = np.random.default_rng(5)
     before, after = days_of_delay(rng), days_of_delay(rng)
