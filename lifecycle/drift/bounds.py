@@ -16,6 +16,7 @@ for whatever the rows were (of 64-bit numbers); complete levels give the scores 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -56,11 +57,11 @@ class Shares:
     other: tuple[float, float]
     rows: int
 
-    @property
+    @cached_property
     def fill(self) -> tuple[float, float]:
         """Between what PSI may take this side's shares of nothing."""
-        known = self.low[self.low > 0]
-        certain = float(self.high[self.low > 0].min()) if known.size else 1.0
+        known = self.high[self.low > 0]
+        certain = float(known.min()) if known.size else 1.0
         open_keys = (self.high > self.low).any() or self.other[1] > 0
         least = 1 / self.rows if open_keys else certain
         most = min(certain, self.other[1]) if self.other[0] > 0 else certain
@@ -86,7 +87,8 @@ def from_profiles(reference: ColumnProfile, current: ColumnProfile) -> Scores | 
         return _of_levels(reference, current)
     if reference.kind != "numeric" or not reference.finite or not current.finite:
         return None
-    found = [*_distance(reference, current), *_of_shares(reference, current)]
+    curves = Curve.of(reference), Curve.of(current)
+    found = [*_distance(reference, current, curves), *_of_shares(reference, current, curves)]
     values = len(reference.edges) - 1
     new = not current.complete or _beyond(current) > 0
     few = reference.complete and values + new <= FEW_VALUES
@@ -119,7 +121,9 @@ def _of_levels(reference: ColumnProfile, current: ColumnProfile) -> Scores | Non
     return _scores(JENSEN_SHANNON, _keyed(sides[0], sides[1], [side.low for side in sides]))
 
 
-def _of_shares(reference: ColumnProfile, current: ColumnProfile) -> list[Bounded]:
+def _of_shares(
+    reference: ColumnProfile, current: ColumnProfile, curves: "tuple[Curve, Curve]"
+) -> list[Bounded]:
     """Jensen-Shannon distance and PSI of numbers; nothing where no one can tell how to count."""
     keys = len(reference.edges) - 1
     if reference.complete and keys <= FEW_KEYS:
@@ -138,12 +142,12 @@ def _of_shares(reference: ColumnProfile, current: ColumnProfile) -> list[Bounded
         return []
     ends = _ends(reference, current)
     rows = reference.finite + current.finite
-    either = (False, True) if np.equal(np.mod(reference.edges[1:], 1), 0).all() else (False,)
+    either = (False, True) if all(edge % 1 == 0 for edge in reference.edges[1:]) else (False,)
     edges = [bins(ends[0], ends[1], rows, whole=whole, single=False) for whole in either]
     cuts = [item for item in edges if item is not None]
     if len(cuts) == 2 and np.array_equal(cuts[0], cuts[1]):
         cuts = cuts[:1]
-    found = [_binned(reference, current, item) for item in cuts]
+    found = [_binned(curves, item) for item in cuts]
     if len(found) < 2:
         return found[0] if found else []
     return [
@@ -158,14 +162,14 @@ def _ends(*columns: ColumnProfile) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
-def _binned(reference: ColumnProfile, current: ColumnProfile, edges: Floats) -> list[Bounded]:
+def _binned(curves: "tuple[Curve, Curve]", edges: Floats) -> list[Bounded]:
     sides, guesses = [], []
-    for column in (reference, current):
-        curve = Curve.of(column)
+    for curve in curves:
         low, high = curve.below(edges)
         share = np.maximum(0.0, low[1:] - high[:-1]), np.maximum(0.0, high[1:] - low[:-1])
-        sides.append(Shares(*share, (0.0, 0.0), column.finite))
-        guesses.append(np.diff(np.clip(curve.guess(edges), low, high)))
+        sides.append(Shares(*share, (0.0, 0.0), curve.rows))
+        guess = np.minimum(np.maximum(curve.guess(edges), low), high)
+        guesses.append(guess[1:] - guess[:-1])
     return _keyed(sides[0], sides[1], guesses)
 
 
@@ -183,7 +187,10 @@ def _keyed(one: Shares, two: Shares, guesses: list[Floats]) -> list[Bounded]:
     least, most, near = (float(np.sqrt(max(0.0, item) / 2)) for item in ends)
     distance = (JENSEN_SHANNON, near, (least, most))
     filled = one.filled(), two.filled()
-    inside = [np.clip(share, *side) for share, side in zip(guesses, filled, strict=True)]
+    inside = [
+        np.minimum(np.maximum(share, side[0]), side[1])
+        for share, side in zip(guesses, filled, strict=True)
+    ]
     low, guess, high = _boxed(instabilities, *filled, inside)
     rest = _unknown_instability(one, two)
     return [distance, (PSI, guess + rest[1], (low + rest[0], high + rest[2]))]
@@ -243,31 +250,44 @@ class Curve:
         upto: its values there.
         ends: smallest and largest value.
         steps: whether it rises at edges only, between the first and the last.
+        rows: how many values it is of.
     """
 
     edges: Floats
     upto: Floats
     ends: tuple[float, float]
     steps: bool
+    rows: int
 
     @classmethod
     def of(cls, column: ColumnProfile) -> "Curve":
         """The distribution function of a column's finite values."""
-        upto = np.cumsum(column.counts[:-2]) - column.infinite[0]
-        ends = _ends(column)
-        return cls(np.array(column.edges), upto / column.finite, ends, column.complete)
+        upto = np.array(column.counts[:-2]).cumsum() - column.infinite[0]
+        edges, rows = np.array(column.edges), column.finite
+        return cls(edges, upto / rows, _ends(column), column.complete, rows)
+
+    @cached_property
+    def padded(self) -> Floats:
+        """Its values at the edges, from 0 to 1."""
+        return np.concatenate(([0.0], self.upto, [1.0]))
+
+    @cached_property
+    def known(self) -> tuple[Floats, Floats]:
+        """Where it is known, its ends included, and its values there."""
+        inside = (self.edges > self.ends[0]) & (self.edges < self.ends[1])
+        places = np.concatenate(([self.ends[0]], self.edges[inside], [self.ends[1]]))
+        return places, np.concatenate(([0.0], self.upto[inside], [1.0]))
 
     def _within(self, cell: Integers) -> tuple[Floats, Floats]:
         """Its limits inside cells, each named by how many edges lie below it."""
-        padded = np.concatenate(([0.0], self.upto, [1.0]))
-        low, high = padded[cell], padded[cell + 1]
+        low, high = self.padded[cell], self.padded[cell + 1]
         if self.steps:
             high = np.where((cell > 0) & (cell < self.edges.size), low, high)
         return low, high
 
     def below(self, points: Floats) -> tuple[Floats, Floats]:
         """Limits of the share of values less than each point; the last point counts as well."""
-        low, high = self._within(np.searchsorted(self.edges, points))
+        low, high = self._within(self.edges.searchsorted(points))
         nothing, all_ = points <= self.ends[0], points > self.ends[1]
         all_[-1] = True
         low, high = np.where(all_, 1.0, low), np.where(all_, 1.0, high)
@@ -275,25 +295,24 @@ class Curve:
 
     def between(self, grid: Floats) -> tuple[Floats, Floats]:
         """Limits between neighbouring points, which hold all edges and ends of the curve."""
-        low, high = self._within(np.searchsorted(self.edges, grid[:-1], side="right"))
+        low, high = self._within(self.edges.searchsorted(grid[:-1], side="right"))
         low = np.where(grid[:-1] >= self.ends[1], 1.0, low)
         return low, np.where(grid[1:] <= self.ends[0], 0.0, high)
 
     def guess(self, points: Floats) -> Floats:
         """Its values if values were spread evenly between edges."""
-        inside = (self.edges > self.ends[0]) & (self.edges < self.ends[1])
-        places = np.concatenate(([self.ends[0]], self.edges[inside], [self.ends[1]]))
-        known = np.concatenate(([0.0], self.upto[inside], [1.0]))
-        return np.asarray(np.interp(points, places, known), dtype=np.float64)
+        return np.asarray(np.interp(points, *self.known), dtype=np.float64)
 
 
-def _distance(reference: ColumnProfile, current: ColumnProfile) -> list[Bounded]:
+def _distance(
+    reference: ColumnProfile, current: ColumnProfile, curves: "tuple[Curve, Curve]"
+) -> list[Bounded]:
     """Wasserstein distance; nothing where sums are beyond all numbers."""
     if max(reference.squares, current.squares) >= MOST:
         return []
-    one, two = Curve.of(reference), Curve.of(current)
+    one, two = curves
     grid = np.unique(np.concatenate((one.edges, one.ends, two.ends)))
-    widths = np.diff(grid)
+    widths = grid[1:] - grid[:-1]
     (low_one, high_one), (low_two, high_two) = one.between(grid), two.between(grid)
     most = float(np.maximum(high_one - low_two, high_two - low_one) @ widths)
     least = float(np.maximum(0.0, np.maximum(low_one - high_two, low_two - high_one)) @ widths)
