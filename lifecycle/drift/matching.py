@@ -33,6 +33,7 @@ from lifecycle.drift.tails import two_sided
 
 FEWEST = 3  # days or weeks from which a season can be told
 CHANCE = 0.005  # of taking a column without a season for one with; it costs power only
+ROUNDING = 1e-9  # of sums of squares, in hours in which a column never varies
 BALANCED = 0.05  # of the rows at other hours make no difference
 DAY = DAY_HOURS * HOUR
 WEEK = WEEK_HOURS * HOUR
@@ -168,7 +169,9 @@ class Matched:
         weights = held / held.sum(axis=0)
         many = np.maximum(known, 1.0)
         means = pattern.counts @ given.T / many
-        squares = np.maximum(0.0, pattern.counts @ (given**2).T - known * means**2)
+        raw = pattern.counts @ (given**2).T
+        squares = raw - known * means**2
+        squares = np.where(squares > ROUNDING * raw, squares, 0.0)
         pooled = squares.sum(axis=0) / np.maximum(1.0, known.sum(axis=0))
         own = (squares + pooled) / many  # as if each hour had one more row of the usual spread
         row = (weights * own).sum(axis=0)

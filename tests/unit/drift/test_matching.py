@@ -192,6 +192,21 @@ def test_whole_weeks_are_compared_with_everything(profile):
     assert not report.drifted
 
 
+def test_a_column_that_its_hours_determine_has_no_runs():
+    rows = np.random.default_rng(4).integers(0, 36 * 7 * DAY_ROWS, 60_000)
+    rows = pl.DataFrame({"row": np.sort(rows)}).with_columns(
+        ts=pl.lit(START) + pl.duration(seconds=STEP) * pl.col("row"),
+        weekday=(pl.col("row") // DAY_ROWS + 3) % 7,
+    )
+    last = 32 * 7 * DAY_ROWS
+    profile = build_profile(rows.filter(pl.col("row") < last).drop("row"), time="ts")
+    live = rows.filter(pl.col("row") >= last, pl.col("row") < last + 24 * DAY_ROWS).drop("row")
+    report = compare_frames(profile, live)
+    assert report.matched.startswith("the same hours and weekdays of 32 weeks")
+    column = report.columns["weekday"]
+    assert (column.outcome, column.design_effect, column.reason) == (Outcome.PASS, 1.0, "")
+
+
 def test_words_count_the_columns():
     blocks, seasons = counted(wave(70 * DAY_ROWS))
     daily = pattern_of(blocks, seasons, SCORES)
