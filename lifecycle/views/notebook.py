@@ -19,6 +19,7 @@ from lifecycle.views.svg import clean
 # mid tones that keep a contrast of at least 4.5 on both white and near-black pages are rare;
 # colour therefore marks a bar beside the row and never carries the text
 COLOURS = {GOOD: "#2e9e5b", BAD: "#d64545", UNSURE: "#c58a00", PLAIN: "transparent"}
+LONG = 60  # characters of a cell from which on it may be broken into lines
 LEGEND = (
     f'<span style="color:{svg.REFERENCE}">■</span> reference '
     f'<span style="color:{svg.LIVE}">■</span> live'
@@ -106,7 +107,8 @@ def _row(row: tuple[Cell, ...], mark: str, words: str | None) -> str:
         if isinstance(cell, Bars):
             cells.append(f'<td class="bars">{svg.histogram(cell, name, words or "")}</td>')
         else:
-            cells.append(f"<td>{_text(cell)}</td>")
+            kind = ' class="words"' if len(cell) > LONG else ""
+            cells.append(f"<td{kind}>{_text(cell)}</td>")
     if words is not None:
         cells.append(f'<td class="words">{clean(words)}</td>')
     return f"<tr>{''.join(cells)}</tr>"

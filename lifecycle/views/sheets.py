@@ -143,7 +143,7 @@ sheet.register(records.Checks, check_sheets.checks)
 def _history(record: records.History) -> Sheet:
     rows = [
         (str(e.seq), e.time[:16].replace("T", " "), e.actor, e.kind, str(e.version or ""),
-         " → ".join(str(part) for part in (e.source, e.to) if part), e.reason)
+         _from_to(e), e.reason)
         for e in record.entries
     ]  # fmt: skip
     return Sheet(
@@ -153,6 +153,12 @@ def _history(record: records.History) -> Sheet:
         rows=rows,
         notes=record.warnings,
     )
+
+
+def _from_to(entry: records.Entry) -> str:
+    """The stages of a move; of an incident what became of it, as its source is no stage."""
+    parts = (None if entry.kind == "incident" else entry.source, entry.to)
+    return " → ".join(str(part) for part in parts if part)
 
 
 @sheet.register

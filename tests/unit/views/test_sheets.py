@@ -124,3 +124,20 @@ def test_a_model_that_is_due_for_retraining_is_flagged_though_it_is_fine():
     assert due.exit_code == 2
     assert "due for retraining" in sheet(due).title
     assert sheet(due).mark == BAD
+
+
+def test_a_long_cell_is_broken_into_lines_and_a_short_one_is_not():
+    said = r.GateResult("floor", Outcome.PASS, "better than no skill " * 5)
+    page = notebook.html(r.GateReport("churn", 2, (said,)))
+    assert page.count('<td class="words"><bdi>better than') == 1
+    assert "<td><bdi>pass" in page
+
+
+def test_an_incident_shows_what_became_of_it():
+    moves = (("incident", "champion", "opened"), ("stage", "staging", "production"))
+    entries = tuple(
+        r.Entry(at, "0" * 64, "i", "2026-01-01T10:00:00", "ada", kind, 3, source, to)
+        for at, (kind, source, to) in enumerate(moves, start=1)
+    )
+    shown = [row[5] for row in sheet(r.History("churn", entries)).rows]
+    assert shown == ["opened", "staging → production"]
