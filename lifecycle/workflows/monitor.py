@@ -103,10 +103,10 @@ def monitor(
         html=html,
     )
     client = connect(config)
+    found = _version(client, config.name, version)
     with turn(config.log.dir, config.name):
         experiment = experiment_id(client, f"{config.name}/monitoring")
         runs.close_dead(client, experiment)
-        found = _version(client, config.name, version)
         case = Case(
             config=asked.config,
             client=client,

@@ -28,7 +28,8 @@ def here(in_world: Path) -> Iterator[Path]:
 def state(folder: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Every file and all that the registry says, but for runs that are marked as failed."""
     ignored = ("mlflow.db", "bad.")
-    found = [str(path.relative_to(folder)) for path in folder.rglob("*")]
+    every = [str(path.relative_to(folder)) for path in folder.rglob("*")]
+    found = [path for path in every if "lifecycle-log/checks" not in path]  # whose turn it is
     runs = "select run_uuid from runs where status = 'FAILED'"
     queries = (
         "select run_uuid, status from runs where status != 'FAILED'",
@@ -134,8 +135,13 @@ READERS = {
 @pytest.mark.parametrize("verb", READERS)
 @pytest.mark.parametrize("row", FILES, ids=lambda row: row[0])
 def test_files_that_are_none(verb, row, cli):
-    _, name, content, words = row
+    kind, name, content, words = row
     Path(name).write_bytes(content)
+    if kind == "header only" and verb in ("monitor", "drift current"):
+        code, told = cli(*[part.format(name) for part in READERS[verb]])
+        assert code == 3, "live rows that have not come are no evidence, not an error"
+        assert "no live rows" in str(told)
+        return
     words = words if ".xlsx" not in words else ("bad.xlsx",)
     refused(cli, [part.format(name) for part in READERS[verb]], *words)
     assert not Path("bad.out.csv").exists()

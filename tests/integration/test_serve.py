@@ -35,7 +35,7 @@ from lifecycle.serve.reload import Watch
 from lifecycle.serve.server import bind, described, labeller, serve, warn_if_open
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores.predictions import PredictionLog
-from lifecycle.stores.tracking import connect
+from lifecycle.stores.tracking import connect, experiment_id
 
 START = """
 import json, sys
@@ -52,8 +52,7 @@ def put(config, factor, *, name="churn", champion=True):
     client = connect(config)
     frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
     model = LinearRegression().fit(frame, factor * frame["x"])
-    mlflow.set_experiment("plain")
-    with mlflow.start_run():
+    with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
         logged = mlflow.sklearn.log_model(
             model,
             name="model",

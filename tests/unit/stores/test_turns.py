@@ -57,7 +57,11 @@ def test_another_model_has_a_turn_of_its_own(holder, tmp_path):
 
 
 def test_who_waits_comes_next(holder, tmp_path):
-    threading.Timer(0.3, lambda: holder.communicate("go on\n")).start()
+    def let_go():
+        holder.stdin.write("go on\n")
+        holder.stdin.flush()
+
+    threading.Timer(0.3, let_go).start()
     with turn(tmp_path, "churn", wait=30):
         assert (tmp_path / "checks" / "churn.lock").read_text().startswith(f"pid {os.getpid()} ")
 
