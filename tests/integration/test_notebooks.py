@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_there_is_the_loop():
-    assert "01_the_loop.ipynb" in {path.name for path in NOTEBOOKS}
+def test_there_are_the_loop_and_the_year():
+    names = [path.name for path in NOTEBOOKS]
+    assert names == ["01_the_loop.ipynb", "02_a_year_of_monitoring.ipynb"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
