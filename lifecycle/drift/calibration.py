@@ -202,7 +202,7 @@ def calibration(
         return replace(found, outcome=Outcome.FAIL, reason=_changed(found, regression=regression))
     kept = "predictions" if regression else "scores"
     said = f"calibration error {found.error:.3g}, on the hold-out {found.expected_error:.3g}"
-    return replace(found, reason=f"{kept} mean what they meant: {said}")
+    return replace(found, reason=f"{kept} are not shown to mean anything else: {said}")
 
 
 def _changed(found: Calibration, *, regression: bool) -> str:

@@ -286,7 +286,7 @@ def judged(
     said = (
         f"{found.metric} {seen.value:.4f} on {labelled:,} labelled rows, estimated {estimated:.4f}"
     )
-    word = "does not hold" if fails else "holds so far"
+    word = "does not hold" if fails else "is not refuted"
     return replace(
         found,
         outcome=Outcome.FAIL if fails else Outcome.PASS,

@@ -265,7 +265,8 @@ def _judged(
 
 
 def _judgeable(cells: _Cells, now: _Sums, then: _Sums, min_rows: int) -> Array:
-    enough: Array = now.rows >= min_rows
+    total = now.rows.sum() if len(cells.columns) == 1 else np.inf
+    enough: Array = (now.rows >= min_rows) & (total - now.rows >= min_rows)  # and a rest to compare
     return enough if len(cells.columns) == 1 else enough & (then.rows >= min_rows)
 
 

@@ -156,7 +156,7 @@ def _estimate(estimate: records.Estimate) -> str:
 
 
 def _calibration(seen: records.Calibration) -> str:
-    told = {Outcome.PASS: "scores mean what they meant", Outcome.FAIL: "scores have changed"}
+    told = {Outcome.PASS: "no change shown", Outcome.FAIL: "scores have changed"}
     text = seen.reason or told.get(seen.outcome, str(seen.outcome))
     if seen.error is None or seen.outcome is not Outcome.FAIL:
         return text

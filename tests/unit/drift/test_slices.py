@@ -192,3 +192,12 @@ def test_columns_that_are_no_groups_are_passed_over():
     found = worst_slices(frame, losses, frame.drop("x"), losses, metric="mae")
     assert not alarm(found)
     assert not any(item.where.startswith(("id", "list", "x")) for item in found)
+
+
+def test_a_group_of_nearly_all_rows_has_no_rest_to_be_held_against():
+    rng = np.random.default_rng(4)
+    rows = pl.DataFrame({"precip": [0.1] * 795 + [None] * 5})
+    losses = rng.random((2, 800))
+    losses[0] += 0.3
+    shown = worst_slices(rows, losses[0], rows, losses[1], metric="mae", named=("precip",))
+    assert {item.outcome for item in shown} == {Outcome.UNSURE}

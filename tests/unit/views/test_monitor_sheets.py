@@ -51,7 +51,7 @@ def test_performance_has_its_interval_and_what_was_expected():
     ("estimate", "words"),
     [
         (GUESS, "assuming that all is as it was; not yet checked against labels"),
-        (replace(GUESS, reason="the assumption holds so far"), "; the assumption holds so far"),
+        (replace(GUESS, reason="the assumption is not refuted"), "; the assumption is not refuted"),
         (replace(GUESS, value=None, reason="90 rows, 100 are needed"), "90 rows, 100 are needed"),
         (replace(GUESS, value=None), "auc cannot be estimated"),
     ],
@@ -62,7 +62,7 @@ def test_an_estimate_says_its_assumption_and_how_that_fared(estimate, words):
 
 def test_calibration():
     held = r.Calibration(90, Outcome.PASS)
-    assert facts(calibration=held)["calibration"] == "scores mean what they meant"
+    assert facts(calibration=held)["calibration"] == "no change shown"
     changed = r.Calibration(90, Outcome.FAIL, error=0.12, expected_error=0.02)
     said = facts(calibration=changed)["calibration"]
     assert said == "scores have changed; calibration error 0.12, 0.02 before"
