@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         for draw in range(plan.draws)
         if plan.table in given.only and identity(plan, draw, given.rules) not in done
     ]
+    todo.sort(key=lambda job: job[1])  # a run that is ended has something of each row
     for result in measured(todo, given.rules, given.jobs, kept):
         done[result["key"]] = result
     if SPEED in given.only and SPEED not in done:
