@@ -88,10 +88,12 @@ total = int((folder / "writes").read_text())
 points = list(range(1, total + 1))
 if len(points) > most:
     points = sorted(random.Random(0).sample(points[:-1], most - 1)) + points[-1:]
+reached = []
 for point in points:
     folder, code = run(point)
-    assert code == signal.SIGKILL, (point, code)
-print(json.dumps({"total": total, "points": points}))
+    assert code in (0, signal.SIGKILL), (point, code)  # 0: it had fewer writes than the first time
+    reached += [point] if code else []
+print(json.dumps({"total": total, "points": reached}))
 """
 
 
