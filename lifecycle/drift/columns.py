@@ -12,6 +12,7 @@ at most 100,000 of them, the same rows of every column.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -69,6 +70,7 @@ class Column:
         return series if self.kind in (None, series.dtype) else series.cast(self.kind)
 
 
+@lru_cache(maxsize=8)
 def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> Integers | None:
     """Which rows stand for all: one at random of each stretch of equal length, in order.
 
@@ -80,14 +82,16 @@ def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> Integers | None:
     [1, 3, 5, 6, 8]
 
     Returns:
-        Row numbers, at most `most`; None where that is all rows.
+        Row numbers, at most `most`, not to be written to; None where that is all rows.
     """
     if rows <= most:
         return None
     step = -(-rows // most)
     starts = np.arange(0, rows, step)
     chosen = starts + np.random.default_rng(0).integers(0, step, starts.size)
-    return np.asarray(np.minimum(chosen, rows - 1), dtype=np.int64)
+    found = np.asarray(np.minimum(chosen, rows - 1), dtype=np.int64)
+    found.setflags(write=False)
+    return found
 
 
 @dataclass(frozen=True)

@@ -102,3 +102,12 @@ def test_rows_of_a_column_in_chunks():
     assert column.at(np.array([0, 29, 30, 99])).to_list() == [0, 29, 30, 99]
     assert [chunk.len() for chunk in column.read()] == [30, 30, 30, 10]
     assert Column.of(series[:0]).at(None).len() == 0
+
+
+def test_the_rows_that_stand_for_all_are_drawn_once_and_stay_as_they_are():
+    drawn = sample_rows(250_000)
+    assert drawn is sample_rows(250_000)
+    assert drawn is not None
+    with pytest.raises(ValueError, match="read-only"):
+        drawn[0] = 1
+    assert pl.Series(range(250_000))[drawn].to_list() == drawn.tolist()
