@@ -90,6 +90,17 @@ class ServeConfig:
     workers: int = 1  # processes
     poll_seconds: float = 2.0  # how often the registry is asked whether the champion moved
     max_body_mb: int = 16  # a larger request is refused
+    timeout_seconds: float = 60.0  # a request that takes longer is answered with 504
+    queue: int = 1024  # requests that may wait for a prediction; further ones get 503
+    batch_rows: int = 256  # rows that one call of a model takes at most; 1: no requests together
+    drain_seconds: float = 5.0  # how long kept connections may still ask after SIGTERM
+    grpc_port: int = 0  # the port for gRPC; 0: none
+    api_keys: str = ""  # file of hashed API keys; empty: nobody is asked for one
+    tls_cert: str = ""  # file of the certificate chain; empty: no TLS
+    tls_key: str = ""  # file of its private key
+    webhook_secret: str = ""  # what MLflow signs its webhooks with; empty: they are not taken
+    logs: Literal["text", "json"] = "text"  # what the server's own log lines look like
+    otlp: str = ""  # OpenTelemetry collector that gets traces and metrics; empty: none
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,11 @@ class LogConfig:
 
     dir: str = "lifecycle-log"  # folder
     seal_seconds: float = 60.0  # unsealed predictions become Parquet at least this often
+    policy: Literal["strict", "available"] = "strict"  # disk full: answer 503, or serve and count
+    keep_days: float = 0.0  # sealed predictions older than this are deleted; 0: kept
+    keep_gb: float = 0.0  # the oldest are deleted beyond this size; 0: kept
+    drop: tuple[str, ...] = ()  # features that are not logged
+    hash: tuple[str, ...] = ()  # features that are logged as a keyed hash
 
 
 @dataclass(frozen=True)
