@@ -60,6 +60,7 @@ class Answer:
         model: the model's name.
         version: the version that answered.
         arm: the arm that it stands in.
+        output: what the model said, for protocols that answer more than predictions.
     """
 
     predictions: Any
@@ -67,6 +68,7 @@ class Answer:
     model: str
     version: int
     arm: str
+    output: Output
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ class Engine:
         """The model's output, or what it raised; may run in any thread."""
         begun = time.perf_counter_ns()
         try:
-            output = choice.slot.loaded.predict(rows.columns)
+            output = choice.slot.loaded.predict(rows.columns, rows.params)
             if len(output.prediction) != rows.count:
                 raise ValueError(f"{len(output.prediction)} answers for {rows.count} rows")
         except Exception as error:  # noqa: BLE001 - a model may raise anything; it is logged
@@ -211,7 +213,7 @@ class Engine:
             ) from output
         self.figures.answered(model, version, 200, rows=rows.count, nanoseconds=elapsed)
         raw = output.prediction if output.raw is None else output.raw
-        return Answer(jsonable(raw), token, model, version, arm)
+        return Answer(jsonable(raw), token, model, version, arm, output)
 
     def answer(
         self, model: str, rows: Rows, *, key: str | None = None, version: int | None = None

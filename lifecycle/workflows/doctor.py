@@ -27,7 +27,7 @@ from lifecycle.stores.predictions import PredictionLog
 
 SECONDS = 3.0  # a dead registry is called dead after this long
 EXTRAS = {
-    "serve": ("uvicorn", "uvloop", "httptools"),
+    "serve": ("uvloop", "httptools"),
     "compile": ("skl2onnx", "onnx", "onnxruntime"),
     "monitor": ("evidently",),
     "tune": ("optuna",),

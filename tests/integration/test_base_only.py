@@ -13,7 +13,6 @@ HIDDEN = (
     "onnxruntime",
     "onnx",
     "skl2onnx",
-    "uvicorn",
     "httptools",
     "uvloop",
     "optuna",

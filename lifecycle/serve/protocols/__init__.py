@@ -1,4 +1,5 @@
 """The wire formats, one file each: they translate, the engine answers.
 
-To add one: write a file with its routes, and add them to `lifecycle.serve.app.ROUTES`.
+To add one: write a file with `routes(service)`, which gives its `Route`s, and add a row to
+`lifecycle.serve.app.PROTOCOLS`.
 """

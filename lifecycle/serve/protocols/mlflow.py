@@ -1,9 +1,11 @@
 """MLflow's scoring protocol: bodies in, `{"predictions": […]}` out, errors with a code.
 
+    GET  /ping /health     200 when a model is ready, else 503
+    GET  /version          MLflow's version
+    POST /invocations      JSON of four forms, CSV or Parquet
+
 >>> media_type("application/json; charset=UTF-8")
 'application/json'
->>> status(ModelNotFound("no such model"))
-404
 >>> failure(404, "no such model")
 b'{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no such model"}'
 
@@ -17,24 +19,72 @@ from typing import Any
 
 import msgspec
 
-from lifecycle.errors import DataError, LifecycleError, LogError, ModelNotFound
 from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.tabular import csv_rows, parquet_rows
+from lifecycle.serve.wire import (
+    TEXT,
+    Asked,
+    Refused,
+    Request,
+    Response,
+    Route,
+    Service,
+    choose,
+    named,
+)
 
 JSON = "application/json"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 CODES = {
     400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     404: "RESOURCE_DOES_NOT_EXIST",
     405: "METHOD_NOT_ALLOWED",
     408: "REQUEST_TIMEOUT",
     413: "REQUEST_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "RESOURCE_EXHAUSTED",
+    431: "REQUEST_TOO_LARGE",
     500: "INTERNAL_ERROR",
     503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
 }
 _encode = msgspec.json.Encoder().encode
+
+
+def routes(service: Service) -> list[Route]:
+    """The protocol's routes."""
+
+    def health(_request: Request) -> Response:
+        return Response(200 if service.ready else 503, b"\n")
+
+    def invocations(request: Request) -> Asked:
+        content_type = request.text(b"content-type")
+        kind = media_type(content_type)
+        if not kind:
+            raise Refused(
+                415,
+                f"the content type {content_type[:100]!r} is not read; "
+                f"send {JSON}, {CSV} or {PARQUET}, in UTF-8",
+            )
+        choice = choose(service.engine, request)
+        return Asked(choice, decode(choice.slot.decoder, request.body, kind), written)
+
+    said = Response(200, mlflow_version().encode(), TEXT)
+    return [
+        Route("POST", "/invocations", invocations, failure),
+        Route("GET", "/ping", health, failure),
+        Route("GET", "/health", health, failure),
+        Route("GET", "/version", lambda _request: said, failure),
+    ]
+
+
+def written(answer: Answer) -> Response:
+    """The answer of /invocations."""
+    return Response(200, success(answer.predictions), headers=named(answer))
 
 
 def media_type(content_type: str | None) -> str:
@@ -60,13 +110,7 @@ def decode(decoder: Decoder, body: bytes, kind: str) -> Rows:
         DataError: the body is not what the signature asks for.
     """
     if kind == JSON:
-        rows = decoder.json(body)
-        if rows.params:
-            raise DataError(
-                f"params are not passed on to the model: {', '.join(rows.params)[:200]}",
-                fix="leave params out; the model answers with its own defaults",
-            )
-        return rows
+        return decoder.json(body)
     return csv_rows(decoder, body) if kind == CSV else parquet_rows(decoder, body)
 
 
@@ -82,15 +126,6 @@ def success(predictions: Any) -> bytes:
 def failure(code: int, message: str) -> bytes:
     """An error's body."""
     return _encode({"error_code": CODES[code], "message": message})
-
-
-def status(error: LifecycleError) -> int:
-    """The HTTP status that an error is answered with."""
-    if isinstance(error, DataError):
-        return 400
-    if isinstance(error, ModelNotFound):
-        return 404
-    return 503 if isinstance(error, LogError) else 500
 
 
 def mlflow_version() -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from lifecycle.config import Config
 from lifecycle.models.predicting import Columns, LoadedModel, Output, labels
 from lifecycle.records import Column, ModelSpec, ModelVersion
-from lifecycle.serve.app import App
+from lifecycle.serve.app import App, Guard
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.slots import Slot, SlotTable, slot
+from lifecycle.serve.wire import Request, Response, Service
 from lifecycle.stores.predictions import PredictionWriter
 
 SECRET = b"s" * 32
@@ -67,50 +69,45 @@ def engine(tmp_path: Path):
         yield Engine(SlotTable().with_only(slot_of()), secret=SECRET, writer=writer)
 
 
-async def _ask(
-    app: App,
-    method: str,
-    path: str,
-    body: bytes | list[bytes],
-    *,
-    headers: dict[str, str],
-    wait: float,
-) -> tuple[int, dict[str, str], bytes]:
-    parts = body if isinstance(body, list) else [body]
-    sent: list[dict[str, Any]] = []
-    queue = [
-        {"type": "http.request", "body": part, "more_body": index < len(parts) - 1}
-        for index, part in enumerate(parts)
-    ]
+@pytest.fixture
+def make_app() -> Iterator[Callable[..., App]]:
+    """`make_app(engine, add_labels=…, guard=…)`, whose threads end with the test."""
+    made: list[App] = []
 
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(wait)
-        return queue.pop(0) if queue else {"type": "http.disconnect"}
+    def make(engine: Engine, *, guard: Guard | None = None, **more: Any) -> App:
+        made.append(App(Service(engine, **more), guard=guard))
+        return made[-1]
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    yield make
+    for app in made:
+        app.close()
 
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "headers": raw}
-    await app(scope, receive, send)
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(message["body"] for message in sent[1:])
+
+async def _ask(app: App, request: Request) -> Response:
+    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    app.handle(request, answered.set_result)
+    return await asyncio.wait_for(answered, 30)
 
 
 @pytest.fixture
 def ask() -> Callable[..., tuple[int, dict[str, str], bytes]]:
-    """`ask(app, method, path, body, **headers)` -> status, headers, body."""
+    """`ask(app, method, path, body, headers)` -> status, headers, body; no socket."""
 
     def run(
         app: App,
         method: str,
         path: str,
-        body: bytes | list[bytes] = b"",
+        body: bytes = b"",
         *,
         headers: dict[str, str] | None = None,
-        wait: float = 0.0,
     ) -> tuple[int, dict[str, str], bytes]:
-        return asyncio.run(_ask(app, method, path, body, headers=headers or {}, wait=wait))
+        path, _, query = path.partition("?")
+        raw = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
+        request = Request(method, path, query.encode(), raw, body, time.perf_counter_ns())
+        answer = asyncio.run(_ask(app, request))
+        found = {name.decode(): value.decode() for name, value in answer.headers}
+        found["content-type"] = answer.kind.decode()
+        return answer.status, found, answer.body
 
     return run
 

@@ -1,0 +1,216 @@
+"""One worker process: load, listen, answer, drain, seal.
+
+>>> Stop().told
+False
+
+On SIGTERM or SIGINT health checks fail first and every answer says `Connection: close`. New
+connections are still taken, and kept ones may ask once more, until all are closed or
+`drain_seconds` are over (SIGINT: at once); then the listener closes, what is in flight is answered,
+and the log is sealed. While models still load a worker ends at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from types import FrameType
+from typing import Any
+
+from lifecycle.config import Config
+from lifecycle.errors import ServeError
+from lifecycle.serve.building import Built, build, described
+from lifecycle.serve.http import Connection, Http
+
+BACKLOG = 2048
+DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop
+_LOG = logging.getLogger("lifecycle.serve")
+
+
+class _Told(BaseException):
+    """The signal to stop came before the server takes signals itself; no `except` may keep it."""
+
+
+@contextlib.contextmanager
+def ends_when_told() -> Iterator[None]:
+    """Leave what is loading, by SIGTERM or SIGINT, as an error would: nothing half is left."""
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        raise _Told
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except _Told:
+        say("told to stop before the models were loaded")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def work(
+    config: Config,
+    names: Sequence[str],
+    listener: socket.socket,
+    *,
+    ready: Any | None = None,
+) -> None:
+    """One worker's whole life.
+
+    Args:
+        config: see `lifecycle.serve.server.serve`.
+        names: model references.
+        listener: a bound socket, which other workers may share.
+        ready: an event that is set when the worker answers; None: a line is printed instead.
+
+    Raises:
+        LifecycleError: what `lifecycle.serve.server.serve` raises.
+    """
+    if not logging.getLogger().handlers and not _LOG.handlers:
+        logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    tls = certificate(config)
+    with ends_when_told():
+        built = build(config, names)
+
+        def announce() -> None:
+            if ready is None:
+                table = built.app.engine.table
+                say(described(table, address_of(listener, secure=tls is not None)))
+            else:
+                ready.set()
+
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(answer(built, config, listener, announce, tls=tls))
+        finally:
+            built.close()
+
+
+class Stop:
+    """The signals to stop, as an event of the loop."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self.hurried = False  # by SIGINT, or told twice
+        self._event = asyncio.Event()
+
+    def tell(self, number: int) -> None:
+        """Take a signal."""
+        self.hurried = self.hurried or self.told or number == signal.SIGINT
+        self.told = True
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Until the first signal."""
+        await self._event.wait()
+
+
+async def answer(
+    built: Built,
+    config: Config,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    *,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Answer until told to stop, then drain.
+
+    Args:
+        built: the server's parts.
+        config: `[serve]`.
+        listener: a bound socket.
+        announce: called when the worker answers.
+        tls: the certificate; None: plain HTTP.
+    """
+    loop, stop = asyncio.get_running_loop(), Stop()
+    figures = built.app.engine.figures
+    http = Http(
+        built.app.handle,
+        max_body=config.serve.max_body_mb << 20,
+        refused=figures.turned_away,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.tell, number)
+    server = await loop.create_server(
+        lambda: Connection(http), sock=listener, backlog=BACKLOG, ssl=tls
+    )
+    built.start()
+    looking = loop.create_task(_look(http))
+    announce()
+    try:
+        await stop.wait()
+        built.app.service.draining = http.closing = True
+        kept = 0.0 if stop.hurried else config.serve.drain_seconds
+        await _until(lambda: not http.connections or stop.hurried, kept)
+        server.close()
+        http.close_idle()
+        await _until(lambda: not http.busy, DRAIN_SECONDS)
+    finally:
+        looking.cancel()
+        http.close_idle()
+        await _until(lambda: not http.connections, 1.0)
+        http.abort()
+
+
+async def _look(http: Http) -> None:
+    while True:
+        http.look()
+        await asyncio.sleep(1.0)
+
+
+async def _until(done: Callable[[], bool], seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not done() and loop.time() < deadline:
+        await asyncio.sleep(0.02)
+
+
+def certificate(config: Config) -> ssl.SSLContext | None:
+    """The certificate of `[serve] tls_cert` and `tls_key`; None where none is set.
+
+    Raises:
+        ServeError: a file is missing, no PEM, or the two do not belong together.
+    """
+    cert, key = config.serve.tls_cert, config.serve.tls_key
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise ServeError(
+            "TLS needs both a certificate and its key", fix="set --tls-cert, --tls-key"
+        )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ServeError(
+            f"the certificate cannot be used: {error}",
+            where=f"{cert}, {key}",
+            fix="name PEM files of one chain and its private key",
+        ) from error
+    return context
+
+
+def _loop_factory() -> Callable[[], Any] | None:
+    if find_spec("uvloop") is None:  # not on Windows
+        return None
+    import uvloop
+
+    factory: Callable[[], Any] = uvloop.new_event_loop
+    return factory
+
+
+def address_of(listener: socket.socket, *, secure: bool = False) -> str:
+    """A bound socket as a URL."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def say(line: str) -> None:
+    """Tell the person who started the server."""
+    print(line, file=sys.stderr, flush=True)
