@@ -12,6 +12,8 @@ lifecycle.errors.ModelNotFound: there is no MLmodel file (no/such/folder)
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ import numpy as np
 
 from lifecycle.errors import MissingExtra, ModelNotFound, ModelRefused, UntrustedModel
 from lifecycle.models import files
+from lifecycle.models.parameters import Parameters
 from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, class_array, labels
 from lifecycle.models.trusted import TRUSTED
 from lifecycle.records import ModelSpec
 
 # flavours whose own formats hold numbers only; all others may run code when they are loaded
 SAFE_LOADERS = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.onnx", "mlflow.xgboost"}
+# flavours whose models answer each row by itself
+ROW_BY_ROW = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.sklearn", "mlflow.xgboost"}
 PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth"}
 
 
@@ -57,15 +62,16 @@ def load(
     root = Path(folder)
     if digest:
         files.verify(root, digest)
+    described = describe(root)
     if compiled is not None:
         files.verify_file(Path(compiled), compiled_digest)
-        return load_onnx(Path(compiled).read_bytes(), spec)
-    described = describe(root)
+        return _checking(load_onnx(Path(compiled).read_bytes(), spec), described)
     flavors = described.get("flavors", {})
     sklearn = flavors.get("sklearn")
     method = flavors.get("python_function", {}).get("predict_fn") or "predict"
     if sklearn and sklearn.get("serialization_format") == "skops":
-        return from_estimator(_skops(root / sklearn["pickled_model"]), spec, method=method)
+        estimator = _skops(root / sklearn["pickled_model"])
+        return _checking(from_estimator(estimator, spec, method=method), described)
     if not _safe(root, flavors.get("python_function", {})):
         if not allow_pickle:
             raise UntrustedModel(
@@ -75,8 +81,24 @@ def load(
                 "[models] allow_pickle = true",
             )
         if sklearn:
-            return from_estimator(_pickle(root / sklearn["pickled_model"]), spec, method=method)
-    return _pyfunc(root, spec)
+            estimator = _pickle(root / sklearn["pickled_model"])
+            return _checking(from_estimator(estimator, spec, method=method), described)
+    return _pyfunc(root, spec, described)
+
+
+def _parameters(described: dict[str, Any]) -> Parameters | None:
+    """The params of the signature; None where it has none."""
+    params = (described.get("signature") or {}).get("params")
+    return Parameters(params) if params else None
+
+
+def _checking(model: LoadedModel, described: dict[str, Any]) -> LoadedModel:
+    """A model that checks the params of its signature and uses none, as MLflow's do."""
+    parameters = _parameters(described)
+    if parameters is None:
+        return model
+    plain = model.answer
+    return replace(model, answer=lambda columns, _params: plain(columns), parameters=parameters)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -240,7 +262,7 @@ def _safe(root: Path, pyfunc: dict[str, Any]) -> bool:
     return known and not any(path.suffix in PICKLES for path in root.rglob("*"))
 
 
-def _pyfunc(root: Path, spec: ModelSpec) -> LoadedModel:
+def _pyfunc(root: Path, spec: ModelSpec, described: dict[str, Any]) -> LoadedModel:
     import mlflow.pyfunc
 
     from lifecycle.models.inputs import table
@@ -254,8 +276,10 @@ def _pyfunc(root: Path, spec: ModelSpec) -> LoadedModel:
             fix="install what its requirements.txt lists",
         ) from error
 
-    def answer(columns: Columns) -> Output:
-        result = model.predict(table(columns))
+    parameters = _parameters(described)
+
+    def answer(columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
+        result = model.predict(table(columns), params=None if params is None else dict(params))
         values = result.to_numpy() if hasattr(result, "to_numpy") else np.asarray(result)
         if values.ndim == 2 and spec.classes and values.shape[1] == len(spec.classes):
             chosen = labels(values, spec.classes, threshold=spec.threshold)
@@ -263,4 +287,6 @@ def _pyfunc(root: Path, spec: ModelSpec) -> LoadedModel:
         flat = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values
         return Output(flat, raw=result)
 
-    return LoadedModel(spec, "pyfunc", answer)
+    loader = described.get("flavors", {}).get("python_function", {}).get("loader_module")
+    together = loader in ROW_BY_ROW
+    return LoadedModel(spec, "pyfunc", answer, together=together, parameters=parameters)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lifecycle.models.parameters import Parameters, refuse
 from lifecycle.records import Label, ModelSpec, ModelVersion
 
 Array = NDArray[Any]
@@ -48,6 +49,18 @@ class Output:
         positive: Array = self.scores[:, 1]
         return positive
 
+    def part(self, start: int, stop: int) -> "Output":
+        """The answer for some of the rows, for a model that answers rows together.
+
+        >>> Output(np.array([1, 2, 3]), raw=["a", "b", "c"]).part(1, 3).raw
+        ['b', 'c']
+        """
+        raw = self.raw
+        if raw is not None:
+            raw = raw.iloc[start:stop] if hasattr(raw, "iloc") else raw[start:stop]
+        scores = None if self.scores is None else self.scores[start:stop]
+        return Output(self.prediction[start:stop], scores, raw)
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -60,25 +73,38 @@ class LoadedModel:
     Attributes:
         spec: what the model is.
         how: which engine answers.
-        answer: the engine.
+        answer: the engine; takes the columns, and the params where `parameters` is there.
         version: the registered version; None for a model that is not registered.
         estimator: the scikit-learn object, where one was loaded.
+        together: rows of different requests may be answered in one call, since each row's answer
+            is its own and `Output.part` finds it.
+        parameters: the params of the model's signature; None where it has none.
     """
 
     spec: ModelSpec
     how: How
-    answer: Callable[[Columns], Output] = field(repr=False)
+    answer: Callable[..., Output] = field(repr=False)
     version: ModelVersion | None = None
     estimator: Any = field(default=None, repr=False)
+    together: bool = True
+    parameters: Parameters | None = None
 
-    def predict(self, columns: Columns) -> Output:
+    def predict(self, columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
         """Answer n rows.
 
         Args:
             columns: one array of length n for every feature of the specification, as
                 `lifecycle.models.inputs.columns` makes them.
+            params: as `parameters.checked` gives them; None: the signature's defaults.
+
+        Raises:
+            DataError: there are params, and the model's signature has none.
         """
-        return self.answer(columns)
+        if self.parameters is None:
+            if params:
+                refuse(params)
+            return self.answer(columns)
+        return self.answer(columns, self.parameters.defaults if params is None else params)
 
 
 def labels(scores: Array, classes: Sequence[Label], *, threshold: float | None) -> Array:

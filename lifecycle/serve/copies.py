@@ -26,6 +26,7 @@ from lifecycle.errors import DataError, LogError, ModelNotFound, RegistryError
 from lifecycle.models import files, specs
 from lifecycle.models.loading import load
 from lifecycle.models.predicting import LoadedModel
+from lifecycle.models.separable import separable
 from lifecycle.records import ModelRef, ModelSpec, ModelVersion
 from lifecycle.serve.slots import Slot, slot
 from lifecycle.stores import artifacts
@@ -210,9 +211,11 @@ def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
         return one
     for _ in range(2):
         try:
-            one.loaded.predict(rows.columns)
+            one.loaded.predict(rows.columns, rows.params)
         except Exception as error:
             raise RegistryError(
                 f"{ref} fails on its own example: {type(error).__name__}: {error}", where=folder
             ) from error
-    return one
+    if one.loaded.together or not separable(one.loaded, rows.columns):
+        return one
+    return replace(one, loaded=replace(one.loaded, together=True))

@@ -27,6 +27,7 @@ import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
 from lifecycle.errors import DataError
+from lifecycle.models.parameters import Parameters, refuse
 from lifecycle.models.predicting import Array, Columns
 from lifecycle.records import ModelSpec
 from lifecycle.serve.explain import explain, missing, unknown
@@ -48,7 +49,7 @@ class Rows:
         count: n, at least 1.
         time: the rows' own times in UTC, datetime64[us] of length n; None: not sent.
         key: the rows' keys, length n; None: not sent.
-        params: the request's `params`.
+        params: the request's `params`, checked, with the signature's defaults; None: not sent.
     """
 
     columns: Columns
@@ -81,10 +82,12 @@ class Decoder:
 
     Args:
         spec: the model; without features any columns are taken as they come.
+        parameters: the params that the model takes; None: it takes none.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, parameters: Parameters | None = None) -> None:
         self.spec = spec
+        self.parameters = parameters
         self.names = spec.feature_names
         self._columns = {column.name: column for column in spec.features}
         roles = dict.fromkeys((spec.time, spec.key, spec.target))
@@ -139,7 +142,10 @@ class Decoder:
         if envelope.params is None:
             return rows
         _refuse_duplicates(body)
-        return replace(rows, params=envelope.params)
+        if self.parameters is None:
+            refuse(envelope.params)
+            return rows
+        return replace(rows, params=self.parameters.checked(envelope.params))
 
     def _form(self, body: bytes, form: str, raw: Raw) -> Rows:
         first = bytes(memoryview(raw)[:1])

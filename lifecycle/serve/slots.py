@@ -91,4 +91,4 @@ def slot(model: str, loaded: LoadedModel) -> Slot:
     """
     types = MappingProxyType({column.name: column.dtype for column in loaded.spec.features})
     version = loaded.version.version if loaded.version else 0
-    return Slot(model, version, loaded, Decoder(loaded.spec), types)
+    return Slot(model, version, loaded, Decoder(loaded.spec, loaded.parameters), types)

@@ -13,11 +13,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from lifecycle.config import load_config
-from lifecycle.errors import DataError
-from lifecycle.records import Column, ModelRef, ModelSpec
+from lifecycle.records import ModelRef
 from lifecycle.serve.copies import copy, warmed
-from lifecycle.serve.decode import Decoder
-from lifecycle.serve.protocols import mlflow as protocol
 from lifecycle.stores import registry
 from lifecycle.stores.tracking import connect, experiment_id, quiet
 
@@ -128,11 +125,3 @@ def test_a_version_without_an_example_is_warmed_by_a_plain_row(
     warmed(ModelRef("old", 1), folder, config)
     assert seen
     assert np.asarray(seen[0]).tolist() == [[0.0, 0.0]]
-
-
-def test_params_are_refused_and_never_ignored() -> None:
-    decoder = Decoder(ModelSpec(1, "regression", (Column("x", "double"),)))
-    with pytest.raises(DataError, match="params are not passed on to the model: top"):
-        protocol.decode(decoder, b'{"inputs": {"x": [1]}, "params": {"top": 3}}', protocol.JSON)
-    rows = protocol.decode(decoder, b'{"inputs": {"x": [1]}, "params": {}}', protocol.JSON)
-    assert rows.count == 1

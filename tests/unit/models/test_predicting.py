@@ -1,6 +1,7 @@
 """One rule turns scores into labels, the same as scikit-learn's."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 
+from lifecycle.errors import DataError
+from lifecycle.models.parameters import Parameters
 from lifecycle.models.predicting import LoadedModel, Output, class_array, labels
 from lifecycle.records import ModelSpec
 
@@ -74,3 +77,36 @@ def test_no_rows_are_answered_by_no_labels():
     found = labels(np.zeros((0, 2)), ("no", "yes"), threshold=0.5)
     assert found.shape == (0,)
     assert found.dtype == object
+
+
+def test_an_answer_is_divided_by_rows():
+    scores = np.array([[0.8, 0.2], [0.1, 0.9], [0.5, 0.5]])
+    whole = Output(np.array(["a", "b", "c"]), scores, pd.DataFrame({"x": [1, 2, 3]}, [7, 8, 9]))
+    part = whole.part(1, 3)
+    assert part.prediction.tolist() == ["b", "c"]
+    assert part.score.tolist() == [0.9, 0.5]
+    assert part.raw.to_dict("records") == [{"x": 2}, {"x": 3}]
+    assert Output(scores[:, 0]).part(0, 1).raw is None
+    assert Output(scores[:, 0], raw=[1, 2, 3]).part(2, 3).raw == [3]
+
+
+TOP = Parameters('[{"name": "top", "type": "long", "default": 3, "shape": null}]')
+
+
+def test_params_reach_the_models_that_have_them():
+    model = LoadedModel(
+        ModelSpec(1, "regression", ()),
+        "pyfunc",
+        lambda columns, params: Output(columns["x"] * params["top"]),
+        parameters=TOP,
+    )
+    rows = {"x": np.array([2.0])}
+    assert model.predict(rows).prediction.tolist() == [6.0]
+    assert model.predict(rows, {"top": 5}).prediction.tolist() == [10.0]
+
+
+def test_a_model_without_params_is_given_none():
+    model = LoadedModel(ModelSpec(1, "regression", ()), "sklearn", Output)
+    assert model.predict({}, {}).prediction == {}
+    with pytest.raises(DataError, match="takes no params"):
+        model.predict({}, {"top": 1})

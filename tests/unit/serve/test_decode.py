@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
+from lifecycle.models.parameters import Parameters
 from lifecycle.records import Column, ModelSpec
 from lifecycle.serve.decode import Decoder
 
@@ -102,9 +103,27 @@ def test_time_and_key_go_to_the_log_and_the_target_nowhere():
     assert DECODER.json(split([[*ROW.values(), "c7"]], columns=columns)).key == ["c7"]
 
 
-def test_params_are_kept():
+TOP = Parameters('[{"name": "top", "type": "long", "default": 3, "shape": null}]')
+
+
+def test_params_are_checked_and_kept():
+    decoder = Decoder(DECODER.spec, TOP)
+    body = json.dumps({"inputs": ROW, "params": {"top": 5}}).encode()
+    assert decoder.json(body).params == {"top": 5}
+    assert decoder.json(json.dumps({"inputs": ROW, "params": {}}).encode()).params == {"top": 3}
+    assert decoder.json(json.dumps({"inputs": ROW, "params": None}).encode()).params is None
+    assert decoder.json(json.dumps({"inputs": ROW}).encode()).params is None
+    with pytest.raises(DataError, match="the param 'top' is 'x', not of type long"):
+        decoder.json(json.dumps({"inputs": ROW, "params": {"top": "x"}}).encode())
+    with pytest.raises(DataError, match="'top' is there twice"):
+        decoder.json(b'{"inputs": %s, "params": {"top": 1, "top": 2}}' % json.dumps(ROW).encode())
+
+
+def test_params_that_no_model_takes_are_refused_and_never_ignored():
     body = json.dumps({"inputs": ROW, "params": {"top": 3}}).encode()
-    assert DECODER.json(body).params == {"top": 3}
+    with pytest.raises(DataError, match="takes no params, and these came: top"):
+        DECODER.json(body)
+    assert DECODER.json(json.dumps({"inputs": ROW, "params": {}}).encode()).params is None
 
 
 def test_whole_numbers_may_be_written_as_floats():

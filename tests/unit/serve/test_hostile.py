@@ -116,7 +116,7 @@ BODIES = {
     "a list for a key": (b'{"dataframe_records": [%s]}' % (ROW % b', "id": [1]'), "'id' of row 0"),
     "params": (
         b'{"inputs": {"age": 1, "plan": "x"}, "params": {"p": 1}}',
-        "params are not passed on",
+        "takes no params",
     ),
     "params of another form": (b'{"inputs": {"age": 1, "plan": "x"}, "params": 7}', "params"),
     "deep lists": (b'{"inputs": ' + b"[" * 90_000, ""),
