@@ -10,8 +10,9 @@
 
 A record is `length | crc32 | msgpack`, written with one system call before the request is
 answered; so it survives the death of the process, though not a power cut, and a record that was
-cut short was never answered. A journal begins with heads, which name a version's columns and
-their types once; rows carry raw little-endian arrays, so that reading is columnar.
+cut short was never answered. It holds one request, or several that were predicted together. A
+journal begins with heads, which name a version's columns and their types once; rows carry raw
+little-endian arrays, all columns of numbers in one piece, so that writing and reading are columnar.
 
 The writer holds a lock on its journal (flock), which the kernel lets go when it dies: an unlocked
 journal belongs to nobody and anyone may seal it.
@@ -24,28 +25,43 @@ import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from lifecycle.errors import LogError
-from lifecycle.stores.rows import assembled, code, columns_of, moments, packed
+from lifecycle.errors import DataError, LogError
+from lifecycle.stores.rows import assembled, code, columns_of, moments, packed, renewed
 
 SUFFIX = ".journal"
 _FRAME = struct.Struct("<II")
-_HEAD, _ROWS = 0, 1
+_HEAD, _OLD_ROWS, _ROWS = 0, 1, 2
 _DISK = "free space or make the folder writable; nothing was logged for this request"
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     return value.item() if isinstance(value, np.generic) else str(value)
 
 
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+_SINGLE = (str, int, float, np.number)
+_encode_into = msgspec.msgpack.Encoder(enc_hook=_plain).encode_into
 _decode = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class _Plan(NamedTuple):
+    """How requests like the last one are packed; known once, so that each costs little."""
+
+    names: list[str]
+    shapes: list[Any]
+    head: int  # its number
+    width: int  # bytes of a row's numbers
+    texts: list[int]  # which features are lists of objects
+    numbers: list[int]  # which are not; empty where all are not
+    buffers: bool  # numbers can be joined as they lie in memory
 
 
 class Journal:
@@ -61,7 +77,8 @@ class Journal:
         self.path = Path(directory) / f"{name}{SUFFIX}"
         self.size = 0
         self._known: dict[tuple[Any, ...], int] = {}
-        self._last: dict[tuple[str, int], tuple[list[str], list[Any], int]] = {}
+        self._plans: dict[tuple[str, int], _Plan] = {}
+        self._frame = bytearray()
         draft = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +95,7 @@ class Journal:
         self,
         model: str,
         version: int,
-        prediction_id: str,
+        prediction_id: str | Sequence[str],
         *,
         rows: int,
         time: int | np.ndarray,
@@ -88,45 +105,68 @@ class Journal:
         arm: str = "champion",
         step: int = 0,
         key: str | Sequence[str | None] | None = None,
-        latency_ms: float | None = None,
+        latency_ms: float | Sequence[float] | None = None,
         error: str | None = None,
         types: Mapping[str, str] | None = None,
+        block: np.ndarray | None = None,
     ) -> None:
-        """Write one request; see `PredictionWriter.append` for the arguments.
+        """Write one record; see `PredictionWriter.append` for the arguments.
 
         Raises:
             LogError: the disk is full or gone; the journal is as it was before.
+            DataError: the features have another length than the answers.
         """
-        values = list(features.values())
         names = list(features)
-        shapes: list[Any] = [array.dtype for array in values]
+        values = list(features.values())
+        shapes: list[Any] = (
+            [array.dtype for array in values] if block is None else [block.dtype, block.ndim]
+        )
         if prediction is not None:
             shapes.append(prediction.dtype)
             if score is not None:
                 shapes += (score.dtype, score.shape[1:])
-        last = self._last.get((model, version))
-        if last is not None and last[0] == names and last[1] == shapes:
-            index = last[2]
-        else:
+        plan = self._plans.get((model, version))
+        if plan is None or plan.names != names or plan.shapes != shapes:
             columns = columns_of(features, types or {})
             index = self._head((model, version, columns, code(prediction), code(score)))
-            self._last[model, version] = (names, shapes, index)
-        record = (
-            _ROWS,
-            index,
-            prediction_id,
-            rows,
-            moments(time),
-            arm,
-            step,
-            key,
-            latency_ms,
-            [packed(array) for array in values],
-            None if prediction is None else packed(prediction),
-            None if score is None else packed(score),
-            error,
+            plan = _planned(names, values, shapes, index)
+            self._plans[model, version] = plan
+        by_rows = False
+        if block is not None:
+            by_rows = not block.flags.c_contiguous
+            fixed = packed(block.T if by_rows else block)
+        else:
+            numbers: list[Any] = [values[at] for at in plan.numbers] if plan.texts else values
+            try:
+                fixed = b"".join(numbers if plan.buffers else map(packed, numbers))
+            except (TypeError, BufferError):  # columns that are no contiguous memory
+                fixed = b"".join(map(packed, numbers))
+        texts = [values[place].tolist() for place in plan.texts]
+        length = plan.width * rows if names else 0
+        if len(fixed) != length or any(len(text) != rows for text in texts):
+            raise _uneven("features", rows, model, version)
+        for each in (prediction_id, time, key, latency_ms):
+            if not isinstance(each, _SINGLE) and each is not None and len(each) != rows:
+                raise _uneven("ids, times, keys or latencies", rows, model, version)
+        self._write(
+            (
+                _ROWS,
+                plan.head,
+                prediction_id,
+                rows,
+                moments(time),
+                arm,
+                step,
+                key,
+                latency_ms,
+                fixed if names else None,
+                by_rows,
+                texts,
+                None if prediction is None else packed(prediction),
+                None if score is None else packed(score),
+                error,
+            )
         )
-        self._write(_encode(record))
 
     def _head(self, head: tuple[str, int, tuple[tuple[str, str], ...], str, str]) -> int:
         if head in self._known:
@@ -137,12 +177,15 @@ class Journal:
                 if known[:2] == (model, version) and known[2] == (columns or known[2]):
                     return index
         index = len(self._known)
-        self._write(_encode((_HEAD, index, *head)))
+        self._write((_HEAD, index, *head))
         self._known[head] = index  # only now: a head that was not written must be tried again
         return index
 
-    def _write(self, payload: bytes) -> None:
-        frame = _FRAME.pack(len(payload), crc32(payload)) + payload
+    def _write(self, record: tuple[Any, ...]) -> None:
+        frame = self._frame  # one buffer for all records: nothing is copied twice
+        _encode_into(record, frame, _FRAME.size)
+        with memoryview(frame) as view:
+            _FRAME.pack_into(frame, 0, len(view) - _FRAME.size, crc32(view[_FRAME.size :]))
         try:
             written = os.write(self._file, frame)
             while written < len(frame):  # the rest goes in as well, or the reason comes out
@@ -160,6 +203,26 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
         self._file = -1  # the number may be another file's now
+
+
+def _planned(names: list[str], values: list[np.ndarray], shapes: list[Any], index: int) -> _Plan:
+    texts = [place for place, array in enumerate(values) if array.dtype.kind in "OU"]
+    numbers = [place for place, array in enumerate(values) if array.dtype.kind not in "OU"]
+    kinds = [values[place].dtype for place in numbers]
+    width = sum(
+        values[place].dtype.itemsize * int(np.prod(values[place].shape[1:])) for place in numbers
+    )
+    # numpy lends out no memory of times, and big-endian numbers are turned round
+    buffers = all(kind.kind not in "mM" and kind.byteorder != ">" for kind in kinds)
+    return _Plan(names, shapes, index, width, texts, numbers, buffers)
+
+
+def _uneven(what: str, rows: int, model: str, version: int) -> DataError:
+    return DataError(
+        f"the {what} are not {rows}, as the answers",
+        where=f"{model}/{version}",
+        fix="log as many rows as were answered",
+    )
 
 
 def adopt(path: Path) -> int | None:
@@ -203,7 +266,8 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
                 break
             raise _damage(path, f"its rows name head {index}, which is missing")
         elif model is None or heads[index][0] == model:
-            rows.setdefault(index, []).append(record)
+            found = renewed(record) if kind == _OLD_ROWS else record
+            rows.setdefault(index, []).append(found)
     return {index: assembled(heads[index], found) for index, found in rows.items()}
 
 

@@ -91,7 +91,7 @@ class PredictionWriter:
         self,
         model: str,
         version: int,
-        prediction_id: str,
+        prediction_id: str | Sequence[str],
         *,
         time: int | np.ndarray,
         features: Mapping[str, np.ndarray],
@@ -100,17 +100,18 @@ class PredictionWriter:
         arm: str = "champion",
         step: int = 0,
         key: str | Sequence[str | None] | None = None,
-        latency_ms: float | None = None,
+        latency_ms: float | Sequence[float] | None = None,
         error: str | None = None,
         types: Mapping[str, str] | None = None,
+        block: np.ndarray | None = None,
     ) -> None:
-        """Log one request, of any number of rows, before it is answered.
+        """Log what was predicted in one call, before it is answered: one request, or several.
 
         Args:
             model: the registered model's name.
             version: the version that answered.
             prediction_id: the request's id; one row is logged under it, row i of several under
-                `<id>.<i>`.
+                `<id>.<i>`. Of several requests, the id of each row.
             time: microseconds since 1970 UTC, or one datetime64 a row; a row whose time is none
                 (NaT, or outside the years 1 … 9999) gets the present one.
             features: model inputs by column, each of shape (n,); NaN and None become null. Empty
@@ -121,13 +122,16 @@ class PredictionWriter:
             arm: the arm that answered.
             step: the rollout's step.
             key: one routing key for all rows, or one a row.
-            latency_ms: how long the request took, in milliseconds.
+            latency_ms: how long the request took, in milliseconds; of several, one a row.
             error: what went wrong, None when nothing did.
             types: MLflow's dtype by feature, so that a column of objects which are all None
                 keeps its type; the same mapping at each call.
+            block: the features once more as one array of shape (features, n), if they are numbers
+                of one type: it is written as it is, which is cheaper.
 
         Raises:
-            LogError: the disk is full or gone; nothing of the request was logged.
+            LogError: the disk is full or gone; nothing of the call was logged.
+            DataError: features, ids, keys or latencies are not as many as the answers.
         """
         if self._forked():
             self._start()
@@ -153,6 +157,7 @@ class PredictionWriter:
                 latency_ms=latency_ms,
                 error=error,
                 types=types,
+                block=block,
             )
             if self._journal.size > self._bytes or clock.monotonic() > self._due:
                 try:

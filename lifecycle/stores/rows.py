@@ -6,7 +6,8 @@
 [('id.0', 1), ('id.1', 0)]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ COLUMNS = (
 # fmt: on
 TIME = pl.Datetime("us", "UTC")
 EARLIEST, LATEST = np.datetime64("0001-01-01", "us"), np.datetime64("10000-01-01", "us")
+_FIRST, _BEYOND = (int(item.astype("i8")) for item in (EARLIEST, LATEST))
 
 
 def packed(array: np.ndarray) -> Any:
@@ -58,7 +60,10 @@ def dated(times: np.ndarray, now: int) -> np.ndarray:
         times: datetime64, UTC.
         now: microseconds since 1970 UTC.
     """
-    found = times.astype("M8[us]")
+    found = times.astype("M8[us]", copy=False)
+    ticks = found.view("i8")  # NaT is the least number
+    if len(ticks) and ticks.min() >= _FIRST and ticks.max() < _BEYOND:
+        return found
     held = (found >= EARLIEST) & (found < LATEST)
     return np.where(held, found, np.datetime64(now, "us"))
 
@@ -88,7 +93,15 @@ def frame(
     values = [packed(array) for array in features.values()]
     scores = None if score is None else packed(score)
     record = [prediction_id, rows, moments(time), arm, 0, key, None, values]
-    return assembled(head, [[*record, packed(prediction), scores, None]])
+    return assembled(head, [renewed([*record, packed(prediction), scores, None])])
+
+
+def renewed(record: list[Any]) -> list[Any]:
+    """A record of the first format, with one piece a column, as one of the present format."""
+    pieces = record[7]
+    texts = [item for item in pieces if not isinstance(item, bytes)]
+    fixed = b"".join(item for item in pieces if isinstance(item, bytes)) if pieces else None
+    return [*record[:7], fixed, False, texts, *record[8:]]
 
 
 def assembled(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
@@ -99,7 +112,7 @@ def assembled(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
         records: what `Journal.append` writes behind the head's number, one list a request.
     """
     model, version, columns, prediction, score = head
-    ids, counts, times, arms, steps, keys, latencies, values, predictions, scores, errors = zip(
+    ids, counts, times, arms, steps, keys, latencies, *values, predictions, scores, errors = zip(
         *records, strict=True
     )
     total = sum(counts)
@@ -108,31 +121,17 @@ def assembled(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
     def spread(each: Sequence[Any], dtype: Any) -> pl.Series:
         return pl.Series(each, dtype=dtype).gather(where)
 
-    absent = [not item for item in values]
-    empty = [None] * len(columns)
-    pieces = zip(*(item or empty for item in values), strict=True)
-    joined = [
-        _series(name, code, parts, counts)
-        for (name, code), parts in zip(columns, pieces, strict=True)
-    ]
-    joined = [item.fill_nan(None) if item.dtype.is_float() else item for item in joined]
-    features = pl.Series([None] * total, dtype=pl.Null)
-    if joined:
-        features = pl.DataFrame(joined).to_struct()
-        if any(absent):
-            missing = pl.Series(absent).gather(where)
-            features = pl.select(pl.when(~missing).then(features)).to_series()
     return pl.DataFrame(
         {
-            "prediction_id": _row_ids(ids, counts, where),
+            "prediction_id": _row_ids(ids, counts),
             "time": _times(times, counts),
             "model": pl.repeat(model, total, dtype=pl.String, eager=True),
             "version": pl.repeat(version, total, dtype=pl.Int64, eager=True),
             "arm": spread(arms, pl.String),
             "step": spread(steps, pl.Int64),
-            "key": _keys(keys, counts),
-            "latency_ms": spread(latencies, pl.Float64),
-            "features": features,
+            "key": _each(keys, counts, pl.String()),
+            "latency_ms": _each(latencies, counts, pl.Float64()),
+            "features": _features(columns, counts, *values),
             "prediction": _widest(_series("prediction", prediction, predictions, counts)),
             "score": _series("score", score, scores, counts).cast(
                 pl.List(pl.Float64) if score.split("/")[-1].isdigit() else pl.Float64
@@ -142,17 +141,87 @@ def assembled(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
     )
 
 
-def _row_ids(ids: Sequence[str], counts: Sequence[int], where: np.ndarray) -> pl.Series:
-    if all(count == 1 for count in counts):
-        return pl.Series(ids, dtype=pl.String)
-    sizes = np.asarray(counts)
-    row = np.arange(len(where)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    several = pl.Series(sizes > 1).gather(where)
-    frame = pl.DataFrame(
-        {"id": pl.Series(ids, dtype=pl.String).gather(where), "row": row, "several": several}
+def _row_ids(ids: Sequence[str | Sequence[str]], counts: Sequence[int]) -> pl.Series:
+    flat: list[str] = []
+    for name, count in zip(ids, counts, strict=True):
+        if not isinstance(name, str):
+            flat += name  # one a row already
+        elif count == 1:
+            flat.append(name)
+        else:
+            flat += [f"{name}.{row}" for row in range(count)]
+    return pl.Series(flat, dtype=pl.String)
+
+
+def _each(values: Sequence[Any], counts: Sequence[int], dtype: pl.DataType) -> pl.Series:
+    """One value for all rows of a record, or one a row."""
+    flat: list[Any] = []
+    for value, count in zip(values, counts, strict=True):
+        flat += value if isinstance(value, (list, tuple)) else [value] * count
+    return pl.Series(flat, dtype=dtype)
+
+
+def _features(
+    columns: Sequence[tuple[str, str]],
+    counts: Sequence[int],
+    fixed: Sequence[bytes | None],
+    by_rows: Sequence[bool],
+    texts: Sequence[list[list[Any]]],
+) -> pl.Series:
+    """The features of all records as one struct; null where a request failed without any."""
+    if not columns:
+        return pl.Series([None] * sum(counts), dtype=pl.Null)
+    present = [index for index, piece in enumerate(fixed) if piece is not None]
+    sizes = [counts[index] for index in present]
+    numbers = [code for _, code in columns if not code.startswith("O")]
+    arrays = iter(
+        _numbers(numbers, sizes, [fixed[at] for at in present], [by_rows[at] for at in present])
     )
-    named = pl.when("several").then(pl.format("{}.{}", "id", "row")).otherwise("id")
-    return frame.select(named).to_series()
+    lists = iter(zip(*(texts[index] for index in present), strict=True))
+    series = []
+    for name, code in columns:
+        if code.startswith("O"):
+            made = _objects(name, list(chain.from_iterable(next(lists, ()))), code[1:])
+        else:
+            made = _typed(name, code, next(arrays).reshape(-1))
+        series.append(made.fill_nan(None) if made.dtype.is_float() else made)
+    struct = pl.DataFrame(series).to_struct()
+    if len(present) == len(fixed):
+        return struct
+    return _with_gaps(struct, [piece is not None for piece in fixed], counts)
+
+
+def _numbers(
+    codes: Sequence[str], counts: Sequence[int], pieces: Sequence[Any], by_rows: Sequence[bool]
+) -> Iterator[np.ndarray]:
+    """The columns of numbers, as bytes, from records that hold all columns in one piece each."""
+    widths = [_width(code) for code in codes]
+    starts = np.cumsum(counts) - counts
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for index, group in enumerate(zip(counts, by_rows, strict=True)):
+        groups.setdefault(group, []).append(index)
+    blocks = []
+    for (rows, _), members in groups.items():
+        joined = np.frombuffer(b"".join([pieces[at] for at in members]), "u1")
+        place = (starts[members][:, None] + np.arange(rows)).ravel()
+        blocks.append((joined.reshape(len(members), -1), place))
+    offset = 0
+    for width in widths:
+        column = np.empty((sum(counts), width), "u1")
+        for ((rows, across), members), (block, place) in zip(groups.items(), blocks, strict=True):
+            if across:
+                cells = block.reshape(len(members) * rows, -1)[:, offset : offset + width]
+            else:
+                cells = block[:, offset * rows : (offset + width) * rows].reshape(-1, width)
+            column[place] = cells
+        offset += width
+        yield column
+
+
+def _width(code: str) -> int:
+    """Bytes of one row of a column of numbers."""
+    text, _, width = code.partition("/")
+    return np.dtype(text).itemsize * int(width or 1)
 
 
 def _times(times: Sequence[int | bytes], counts: Sequence[int]) -> pl.Series:
@@ -169,13 +238,6 @@ def _times(times: Sequence[int | bytes], counts: Sequence[int]) -> pl.Series:
     return pl.Series(raw, dtype=pl.Int64).cast(TIME)
 
 
-def _keys(keys: Sequence[Any], counts: Sequence[int]) -> pl.Series:
-    flat: list[str | None] = []
-    for key, count in zip(keys, counts, strict=True):
-        flat += key if isinstance(key, (list, tuple)) else [key] * count
-    return pl.Series(flat, dtype=pl.String)
-
-
 def _series(name: str, code: str, parts: Sequence[Any], counts: Sequence[int]) -> pl.Series:
     """One column from the pieces of all requests; a piece that is None is null."""
     if not code:
@@ -185,24 +247,33 @@ def _series(name: str, code: str, parts: Sequence[Any], counts: Sequence[int]) -
         for part, count in zip(parts, counts, strict=True):
             flat += [None] * count if part is None else part
         return _objects(name, flat, code[1:])
-    text, _, width = code.partition("/")
-    dtype = np.dtype(text)
     gaps = None in parts
     known = [part for part in parts if part is not None] if gaps else parts
-    joined = np.frombuffer(b"".join(known), dtype)
+    series = _typed(name, code, np.frombuffer(b"".join(known), "u1"))
+    if gaps:
+        series = _with_gaps(series, [part is not None for part in parts], counts)
+    return series
+
+
+def _with_gaps(series: pl.Series, known: Sequence[bool], counts: Sequence[int]) -> pl.Series:
+    """The rows of the records that are known, and nulls for those of the others."""
+    present = np.repeat(known, counts)
+    places = pl.Series(np.cumsum(present) - 1, dtype=pl.Int64)
+    return series.gather(places.set(~pl.Series(present), None)).alias(series.name)
+
+
+def _typed(name: str, code: str, raw: np.ndarray) -> pl.Series:
+    """One column of numbers or times from their bytes."""
+    text, _, width = code.partition("/")
+    dtype = np.dtype(text)
+    joined = raw.view(dtype)
     if dtype.kind in "mM":
         joined = joined.astype("M8[us]" if dtype.kind == "M" else "m8[us]")
     elif dtype == np.float16:
         joined = joined.astype("f4")
     if width:
-        series = pl.Series(name, joined.reshape(-1, int(width))).cast(pl.List(pl.Float64))
-    else:
-        series = pl.Series(name, joined)
-    if gaps:
-        present = np.repeat([part is not None for part in parts], counts)
-        place = pl.Series(np.cumsum(present) - 1, dtype=pl.Int64)
-        series = series.gather(place.set(~pl.Series(present), None)).alias(name)
-    return series
+        return pl.Series(name, joined.reshape(-1, int(width))).cast(pl.List(pl.Float64))
+    return pl.Series(name, joined)
 
 
 def _widest(series: pl.Series) -> pl.Series:

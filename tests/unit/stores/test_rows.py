@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.stores.rows import COLUMNS, TIME, assembled, code, columns_of, dated, moments, packed
+from lifecycle.stores.rows import (
+    COLUMNS,
+    TIME,
+    assembled,
+    code,
+    columns_of,
+    dated,
+    moments,
+    packed,
+    renewed,
+)
 
 NOW = 1_775_044_800_000_000
 
@@ -15,19 +25,8 @@ def record(array, *, count=None, name="id", key=None, time=NOW, error=None):
     """One request of one feature that answers the number 1 for each row."""
     rows = len(array) if count is None else count
     answers = packed(np.ones(rows))
-    return [
-        name,
-        rows,
-        moments(time),
-        "champion",
-        0,
-        key,
-        0.5,
-        [packed(array)],
-        answers,
-        None,
-        error,
-    ]
+    whole = [name, rows, moments(time), "champion", 0, key, 0.5, [packed(array)], answers]
+    return renewed([*whole, None, error])
 
 
 def head(array, declared=""):
@@ -81,7 +80,7 @@ def test_each_row_has_its_own_id_in_the_order_of_requests(sizes):
 
 def test_nan_is_null_and_a_failed_request_without_inputs_too():
     failed = record(np.ones(1), name="bad", error="ValueError: no")
-    failed[7], failed[8] = [], None
+    failed[7:11] = None, False, [], None
     frame = assembled(head(np.ones(1)), [record(np.array([np.nan])), failed])
     assert frame["features"].to_list() == [{"x": None}, None]
     assert frame["prediction"].to_list() == [1.0, None]
