@@ -7,9 +7,9 @@ import pytest
 
 from lifecycle.errors import LabelError, LogError
 from lifecycle.models.predicting import Output
-from lifecycle.serve.app import App
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.slots import SlotTable
+from lifecycle.serve.wire import Request
 from lifecycle.stores.predictions import PredictionLog
 
 JSON = {"Content-Type": "application/json"}
@@ -26,12 +26,11 @@ def code(answer):
     error = json.loads(body)
     assert set(error) == {"error_code", "message"}
     assert headers["content-type"] == "application/json"
-    assert int(headers["content-length"]) == len(body)
     return status, error["message"]
 
 
-def test_a_prediction_and_its_headers(engine, ask, tmp_path):
-    status, headers, body = post(ask, App(engine))
+def test_a_prediction_and_its_headers(engine, ask, make_app, tmp_path):
+    status, headers, body = post(ask, make_app(engine))
     assert (status, body) == (200, b'{"predictions":["yes"]}')
     assert headers["x-model-version"] == "7"
     assert headers["x-model-arm"] == "champion"
@@ -39,36 +38,33 @@ def test_a_prediction_and_its_headers(engine, ask, tmp_path):
     assert logged["prediction_id"].to_list() == [headers["x-prediction-id"]]
 
 
-def test_a_body_may_come_in_parts(engine, ask):
-    assert post(ask, App(engine), [GOOD[:10], GOOD[10:], b""])[0] == 200
-
-
-def test_routing_key_version_and_model_are_read(engine, ask, tmp_path):
+def test_routing_key_version_and_model_are_read(engine, ask, make_app, tmp_path):
     assert (
-        post(ask, App(engine), X_Routing_Key="k1", X_Model_Version="7", X_Model="churn")[0] == 200
+        post(ask, make_app(engine), X_Routing_Key="k1", X_Model_Version="7", X_Model="churn")[0]
+        == 200
     )
     assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["k1"]
-    assert code(post(ask, App(engine), X_Model="other"))[0] == 404
-    assert code(post(ask, App(engine), X_Model_Version="8"))[0] == 404
-    status, message = code(post(ask, App(engine), X_Model_Version="seven"))
+    assert code(post(ask, make_app(engine), X_Model="other"))[0] == 404
+    assert code(post(ask, make_app(engine), X_Model_Version="8"))[0] == 404
+    status, message = code(post(ask, make_app(engine), X_Model_Version="seven"))
     assert (status, "X-Model-Version" in message) == (400, True)
 
 
-def test_health_follows_the_table_and_the_signal(engine, ask):
-    app = App(engine)
+def test_health_follows_the_table_and_the_signal(engine, ask, make_app):
+    app = make_app(engine)
     for path in ("/ping", "/health"):
         assert ask(app, "GET", path)[::2] == (200, b"\n")
-    app.draining = True
-    status, headers, _ = ask(app, "GET", "/ping")
-    assert (status, headers["connection"]) == (503, "close")
+    app.service.draining = True
+    for path in ("/ping", "/health"):
+        assert ask(app, "GET", path)[0] == 503
     assert post(ask, app)[0] == 200  # what still comes is answered
-    empty = App(Engine(SlotTable(), secret=b"s" * 32))
+    empty = make_app(Engine(SlotTable(), secret=b"s" * 32))
     assert ask(empty, "GET", "/health")[0] == 503
     assert code(post(ask, empty))[0] == 404
 
 
-def test_version_root_and_metrics(engine, ask):
-    app = App(engine)
+def test_version_root_and_metrics(engine, ask, make_app):
+    app = make_app(engine)
     status, _, body = ask(app, "GET", "/version")
     assert status == 200
     assert body.decode()[0].isdigit()
@@ -82,18 +78,18 @@ def test_version_root_and_metrics(engine, ask):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "expected"),
+    ("asked", "expected"),
     [
-        ("GET", "/nothing", 404),
-        ("POST", "/", 405),
-        ("GET", "/invocations", 405),
-        ("DELETE", "/ping", 405),
-        ("GET", "/feedback", 405),
-        ("HEAD", "/ping", 200),
+        ("GET /nothing", 404),
+        ("POST /", 405),
+        ("GET /invocations", 405),
+        ("DELETE /ping", 405),
+        ("GET /feedback", 405),
+        ("HEAD /ping", 200),
     ],
 )
-def test_what_is_not_there(engine, ask, method, path, expected):
-    status, headers, _ = ask(App(engine), method, path)
+def test_what_is_not_there(engine, ask, make_app, asked, expected):
+    status, headers, _ = ask(make_app(engine), *asked.split())
     assert status == expected
     assert ("allow" in headers) == (expected == 405)
 
@@ -101,28 +97,28 @@ def test_what_is_not_there(engine, ask, method, path, expected):
 @pytest.mark.parametrize(
     "kind", ["", "text/plain", "application/json; charset=latin-1", "application/json; v=1", "json"]
 )
-def test_a_content_type_that_is_not_read(engine, ask, kind):
+def test_a_content_type_that_is_not_read(engine, ask, make_app, kind):
     status, message = code(
-        ask(App(engine), "POST", "/invocations", GOOD, headers={"Content-Type": kind})
+        ask(make_app(engine), "POST", "/invocations", GOOD, headers={"Content-Type": kind})
     )
     assert status == 415
     assert "application/json" in message
 
 
-def test_a_missing_content_type_is_no_crash(engine, ask):
-    assert code(ask(App(engine), "POST", "/invocations", GOOD))[0] == 415
+def test_a_missing_content_type_is_no_crash(engine, ask, make_app):
+    assert code(ask(make_app(engine), "POST", "/invocations", GOOD))[0] == 415
 
 
-def test_bad_input_names_the_column_and_is_counted(engine, ask):
-    app = App(engine)
+def test_bad_input_names_the_column_and_is_counted(engine, ask, make_app):
+    app = make_app(engine)
     status, message = code(post(ask, app, b'{"inputs": {"age": "x", "plan": "pro"}}'))
     assert status == 400
     assert "column 'age'" in message
-    assert engine.figures.requests == {("churn", 7, 400): 1}
+    assert engine.figures.refused == {("/invocations", 400): 1}
 
 
-def test_a_model_that_raises_gives_an_id_and_no_trace(engine, ask, tmp_path):
-    answer = post(ask, App(engine), b'{"inputs": {"age": 99, "plan": "pro"}}')
+def test_a_model_that_raises_gives_an_id_and_no_trace(engine, ask, make_app, tmp_path):
+    answer = post(ask, make_app(engine), b'{"inputs": {"age": 99, "plan": "pro"}}')
     status, message = code(answer)
     assert status == 500
     assert "Traceback" not in message
@@ -132,46 +128,19 @@ def test_a_model_that_raises_gives_an_id_and_no_trace(engine, ask, tmp_path):
     assert PredictionLog(tmp_path).read("churn")["prediction_id"].to_list() == [token]
 
 
-def test_what_cannot_be_logged_is_503(engine, ask):
+def test_what_cannot_be_logged_is_503(engine, ask, make_app):
     class Full:
         def append(self, *_arguments, **_more):
             raise LogError("no space left", where="/secret/path")
 
     engine.writer = Full()
-    answer = post(ask, App(engine))
+    answer = post(ask, make_app(engine))
     status, message = code(answer)
     assert status == 503
     assert "secret" not in message
 
 
-def test_a_body_that_is_too_long(engine, ask):
-    app = App(engine, max_body=100)
-    for headers, body in (
-        ({**JSON, "Content-Length": "101"}, b"x"),
-        (JSON, b"x" * 101),
-        (JSON, [b"x" * 60, b"x" * 60]),
-    ):
-        answer = ask(app, "POST", "/invocations", body, headers=headers)
-        assert code(answer)[0] == 413
-        assert answer[1]["connection"] == "close"
-    assert ask(app, "POST", "/invocations", GOOD, headers=JSON)[0] == 200
-
-
-def test_a_body_that_does_not_arrive(engine, ask):
-    app = App(engine, body_seconds=0.05)
-    slow = ask(app, "POST", "/invocations", GOOD, headers=JSON, wait=0.3)
-    assert code(slow)[0] == 408
-    assert slow[1]["connection"] == "close"
-    parts = [GOOD[:5], GOOD[5:9], GOOD[9:]]
-    trickle = ask(app, "POST", "/invocations", parts, headers=JSON, wait=0.03)
-    assert code(trickle)[0] == 408
-
-
-def test_a_body_that_is_cut_off(engine, ask):
-    assert code(ask(App(engine), "POST", "/invocations", [], headers=JSON))[0] == 400
-
-
-def test_health_is_answered_while_a_slow_model_works(make_slot):
+def test_health_is_answered_while_a_slow_model_works(make_slot, make_app):
     going = threading.Event()
 
     def slow(columns):
@@ -183,19 +152,14 @@ def test_health_is_answered_while_a_slow_model_works(make_slot):
         return Output(columns["age"])
 
     engine = Engine(SlotTable().with_only(make_slot(answer=slow)), secret=b"s" * 32)
-    app = App(engine)
+    app = make_app(engine)
     done = []
 
     async def one(path, method, body=b""):
-        async def receive():
-            return {"type": "http.request", "body": body}
-
-        async def send(message):
-            if message["type"] == "http.response.start":
-                done.append((path, message["status"]))
-
-        raw = [(b"content-type", b"application/json")]
-        await app({"type": "http", "method": method, "path": path, "headers": raw}, receive, send)
+        answered = asyncio.get_running_loop().create_future()
+        headers = {b"content-type": b"application/json"}
+        app.handle(Request(method, path, b"", headers, body), answered.set_result)
+        done.append((path, (await answered).status))
 
     async def story():
         body = b'{"inputs": {"age": %d, "plan": "x"}}'
@@ -210,14 +174,14 @@ def test_health_is_answered_while_a_slow_model_works(make_slot):
     assert done == [("/invocations", 200), ("/ping", 200), ("/invocations", 200)]
 
 
-def test_labels_are_passed_on(engine, ask):
+def test_labels_are_passed_on(engine, ask, make_app):
     got = []
 
     def add(model, rows):
         got.append((model, rows))
         return len(rows)
 
-    app = App(engine, add_labels=add)
+    app = make_app(engine, add_labels=add)
     one = ask(app, "POST", "/feedback", b'{"prediction_id": "p", "label": 1}', headers=JSON)
     assert (one[0], json.loads(one[2])) == (200, {"accepted": 1})
     many = b' { "labels" : [{"prediction_id": "p", "label": true}, {"label": "x", "id": "q"}]}'
@@ -232,44 +196,28 @@ def test_labels_are_passed_on(engine, ask):
     "body",
     [b"", b"{", b"[]", b'{"labels": 5}', b'{"labels": [5]}', b'{"label": [1]}', b"[" * 100_000],
 )
-def test_labels_that_cannot_be_read(engine, ask, body):
-    app = App(engine, add_labels=lambda _model, rows: len(rows))
+def test_labels_that_cannot_be_read(engine, ask, make_app, body):
+    app = make_app(engine, add_labels=lambda _model, rows: len(rows))
     assert code(ask(app, "POST", "/feedback", body, headers=JSON))[0] == 400
 
 
-def test_labels_that_are_refused(engine, ask):
+def test_labels_that_are_refused(engine, ask, make_app):
     def refuse(_model, _rows):
         raise LabelError("the id was not issued by this log")
 
-    app = App(engine, add_labels=refuse)
+    app = make_app(engine, add_labels=refuse)
     body = b'{"prediction_id": "p", "label": 1}'
     status, message = code(ask(app, "POST", "/feedback", body, headers=JSON))
     assert (status, message) == (400, "the id was not issued by this log")
     assert code(ask(app, "POST", "/feedback", body, headers={"Content-Type": "text/csv"}))[0] == 415
-    assert code(ask(App(engine), "POST", "/feedback", body, headers=JSON))[0] == 404
+    assert code(ask(make_app(engine), "POST", "/feedback", body, headers=JSON))[0] == 404
     other = {**JSON, "X-Model": "other"}
     assert code(ask(app, "POST", "/feedback", body, headers=other))[0] == 404
 
 
-def test_too_many_waiting_requests_are_sent_away(engine, ask, monkeypatch):
+def test_too_many_waiting_requests_are_sent_away(engine, ask, make_app, monkeypatch):
     monkeypatch.setattr("lifecycle.serve.app.WAITING", 0)
     monkeypatch.setattr("lifecycle.serve.app.LONG", 1)
-    answer = post(ask, App(engine))
+    answer = post(ask, make_app(engine))
     assert code(answer)[0] == 503
     assert answer[1]["retry-after"] == "1"
-
-
-def test_the_start_and_the_end_are_told(engine):
-    told = []
-    app = App(engine, on_start=lambda: told.append("on"), on_stop=lambda: told.append("off"))
-    messages, sent = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}], []
-
-    async def receive():
-        return messages.pop(0)
-
-    async def send(message):
-        sent.append(message["type"])
-
-    asyncio.run(app({"type": "lifespan"}, receive, send))
-    assert told == ["on", "off"]
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from lifecycle.config import Config
 from lifecycle.models.predicting import Output
 from lifecycle.serve.app import App
+from lifecycle.serve.building import labeller
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.protocols.mlflow import CODES
-from lifecycle.serve.server import labeller
 from lifecycle.serve.slots import SlotTable
+from lifecycle.serve.wire import Request, Service
 from lifecycle.stores import ids
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.predictions import PredictionLog
@@ -25,10 +26,16 @@ GOOD = b'{"dataframe_records": [{"age": 50, "plan": "pro"}]}'
 
 
 @pytest.fixture
-def app(engine, tmp_path):
+def app(engine, make_app, tmp_path):
     """The application of version 7 with a real log and real labels, both in `tmp_path`."""
     config = Config().with_values(log__dir=str(tmp_path))
-    return App(engine, add_labels=labeller(engine, config), max_body=100_000)
+    return make_app(engine, add_labels=labeller(engine, config))
+
+
+async def answered(app, body, headers):
+    answer = asyncio.get_running_loop().create_future()
+    app.handle(Request("POST", "/invocations", b"", headers, body), answer.set_result)
+    return await answer
 
 
 def refused(answer, *statuses):
@@ -137,7 +144,8 @@ def test_a_body_that_no_model_should_see(app, ask, name, tmp_path):
     assert message.isprintable() or name == "params"  # it goes to terminals
     assert ask(app, "POST", "/invocations", GOOD, headers=JSON)[0] == 200
     assert len(PredictionLog(tmp_path).read("churn")) == 1  # of the good one alone
-    assert app.engine.figures.requests == {("churn", 7, 400): 1, ("churn", 7, 200): 1}
+    assert app.engine.figures.requests == {("churn", 7, 200): 1}
+    assert app.engine.figures.refused == {("/invocations", 400): 1}
 
 
 @pytest.mark.parametrize(
@@ -152,14 +160,10 @@ def test_a_body_that_no_model_should_see(app, ask, name, tmp_path):
         ("X-Model-Version", "0", 404),
         ("X-Model-Version", "-7", 400),
         ("X-Model-Version", "7.0", 400),
-        ("X-Model-Version", "", 400),
         ("X-Model-Version", " 7", 400),
         ("X-Model-Version", "7" * 5000, 400),
         ("X-Model-Version", "champion", 400),
         ("X-Model-Version", "\u0667", 400),
-        ("Content-Length", "9" * 30, 413),
-        ("Content-Length", "9" * 5000, 413),
-        ("Content-Length", "100001", 413),
         ("Content-Type", "application/jsonx", 415),
         ("Content-Type", "application/json; charset=utf-16", 415),
         ("Content-Type", "multipart/form-data; boundary=x", 415),
@@ -179,10 +183,8 @@ def test_a_header_that_means_nothing_here(app, ask, name, value, status):
         ("Content-Type", "APPLICATION/JSON"),
         ("Content-Type", 'application/json;charset="UTF-8"'),
         ("Content-Type", " application/json ; charset=utf8 ;"),
-        ("Content-Length", "100000"),
-        ("Content-Length", "many"),
-        ("Content-Length", "-1"),
         ("X-Model", ""),
+        ("X-Model-Version", ""),
         ("X-Model-Version", "007"),
         ("X-Routing-Key", ""),
         ("X-Routing-Key", "k" * 10_000),
@@ -196,18 +198,8 @@ def test_a_header_that_does_no_harm(app, ask, name, value):
 
 
 def test_bytes_in_a_header_that_are_no_text(app, tmp_path):
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": GOOD}
-
-    async def send(message):
-        sent.append(message)
-
-    raw = [(b"content-type", b"application/json"), (b"x-routing-key", b"\xff\xfe\x80")]
-    scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": raw}
-    asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == 200
+    headers = {b"content-type": b"application/json", b"x-routing-key": b"\xff\xfe\x80"}
+    assert asyncio.run(answered(app, GOOD, headers)).status == 200
     assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["\ufffd" * 3]
 
 
@@ -235,14 +227,6 @@ def test_a_path_that_is_not_there(app, ask, method, path, status):
     # no stranger can fill the figures with names
     known = {"/ping", "/metrics", "/invocations", "/feedback", "other"}
     assert {place for place, _ in app.engine.figures.refused} <= known
-
-
-@pytest.mark.parametrize("kind", ["websocket", "webtransport"])
-def test_another_protocol_is_left_alone(app, kind):
-    async def never(*_):
-        raise AssertionError("nothing may be read or sent")
-
-    asyncio.run(app({"type": kind, "path": "/invocations"}, never, never))
 
 
 CSVS = {
@@ -299,23 +283,14 @@ def test_a_good_body_with_a_hole_is_never_a_crash(ask_once, cut, junk):
 @pytest.fixture(scope="module")
 def ask_once(one_slot):
     """`ask_once(body, kind)` of an application without a log."""
-    app = App(Engine(SlotTable().with_only(one_slot), secret=b"s" * 32))
+    app = App(Service(Engine(SlotTable().with_only(one_slot), secret=b"s" * 32)))
 
-    async def one(body, kind):
-        sent = []
+    def ask(body, kind):
+        answer = asyncio.run(answered(app, body, {b"content-type": kind.encode()}))
+        return answer.status, answer.headers, answer.body
 
-        async def receive():
-            return {"type": "http.request", "body": body}
-
-        async def send(message):
-            sent.append(message)
-
-        raw = [(b"content-type", kind.encode())]
-        scope = {"type": "http", "method": "POST", "path": "/invocations", "headers": raw}
-        await app(scope, receive, send)
-        return sent[0]["status"], sent[0]["headers"], sent[1]["body"]
-
-    return lambda body, kind: asyncio.run(one(body, kind))
+    yield ask
+    app.close()
 
 
 # labels -----------------------------------------------------------------------------------------
@@ -413,9 +388,9 @@ def test_a_label_comes_back_to_its_prediction(app, ask, tmp_path):
         (np.array([0.1], dtype=np.float32), b"[0.10000000149011612]"),
     ],
 )
-def test_whatever_a_model_answers_is_json(make_slot, ask, answer, body):
+def test_whatever_a_model_answers_is_json(make_slot, make_app, ask, answer, body):
     slot = make_slot(answer=lambda _columns: Output(answer))
-    app = App(Engine(SlotTable().with_only(slot), secret=b"s" * 32))
+    app = make_app(Engine(SlotTable().with_only(slot), secret=b"s" * 32))
     status, _, content = ask(app, "POST", "/invocations", GOOD, headers=JSON)
     assert (status, content) == (200, b'{"predictions":%s}' % body)
 
@@ -423,11 +398,11 @@ def test_whatever_a_model_answers_is_json(make_slot, ask, answer, body):
 @pytest.mark.parametrize(
     "raised", [ValueError("x"), MemoryError(), RecursionError(), KeyError("/secret"), StopIteration]
 )
-def test_whatever_a_model_raises_is_an_error_id(make_slot, ask, raised):
+def test_whatever_a_model_raises_is_an_error_id(make_slot, make_app, ask, raised):
     def answer(_columns):
         raise raised
 
-    app = App(Engine(SlotTable().with_only(make_slot(answer=answer)), secret=b"s" * 32))
+    app = make_app(Engine(SlotTable().with_only(make_slot(answer=answer)), secret=b"s" * 32))
     answer = ask(app, "POST", "/invocations", GOOD, headers=JSON)
     message = refused(answer, 500)
     assert answer[1]["x-prediction-id"] in message

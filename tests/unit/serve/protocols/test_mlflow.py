@@ -11,6 +11,7 @@ from lifecycle.errors import (
     PredictionFailed,
 )
 from lifecycle.serve.protocols import mlflow
+from lifecycle.serve.wire import status
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_media_types(header, expected):
     ],
 )
 def test_every_error_has_a_status_with_a_code(error, expected):
-    assert mlflow.status(error) == expected
+    assert status(error) == expected
     assert expected in mlflow.CODES
 
 
