@@ -255,7 +255,11 @@ class Connection(asyncio.Protocol):
             return
         request = Request(method, path, query, self._headers, body, time.perf_counter_ns())
         keep = self._parser.should_keep_alive()
-        old = self._parser.get_http_version() == "1.0"
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._refuse(400, f"the request is not HTTP/1.1: it is HTTP/{version}")
+            return
+        old = version == "1.0"
         if self._answering:
             self._waiting.append((request, keep, old))
             if len(self._waiting) >= PIPELINED:
