@@ -186,10 +186,10 @@ class App:
     ) -> Response:
         path = "other" if unknown else request.path
         self.engine.figures.turned_away(path, error.status)
-        more: Headers = ()
+        more: Headers = error.headers
         if error.status == 405:
             more = ((b"allow", str(error).rpartition(" takes ")[2].encode()),)
-        elif error.status in (429, 503):
+        elif error.status == 503 and not more:
             more = ((b"retry-after", b"1"),)
         return Response(
             error.status, failure(error.status, str(error)), headers=more, close=error.close

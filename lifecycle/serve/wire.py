@@ -33,9 +33,11 @@ class Refused(Exception):
     413
     """
 
-    def __init__(self, status: int, message: str, *, close: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, *, close: bool = False, headers: Headers = ()
+    ) -> None:
         super().__init__(message)
-        self.status, self.close = status, close
+        self.status, self.close, self.headers = status, close, headers
 
 
 @dataclass(slots=True)
