@@ -33,11 +33,20 @@ import numpy as np
 import polars as pl
 
 from lifecycle.errors import DataError, LogError
-from lifecycle.stores.rows import assembled, code, columns_of, moments, packed, renewed
+from lifecycle.stores.rows import (
+    Head,
+    OldRecord,
+    Record,
+    assembled,
+    code,
+    columns_of,
+    moments,
+    packed,
+    renewed,
+)
 
 SUFFIX = ".journal"
 _FRAME = struct.Struct("<II")
-_HEAD, _OLD_ROWS, _ROWS = 0, 1, 2
 _DISK = "free space or make the folder writable; nothing was logged for this request"
 
 
@@ -49,7 +58,7 @@ def _plain(value: Any) -> Any:
 
 _SINGLE = (str, int, float, np.number)
 _encode_into = msgspec.msgpack.Encoder(enc_hook=_plain).encode_into
-_decode = msgspec.msgpack.Decoder(list[Any]).decode
+_decode = msgspec.msgpack.Decoder(Head | OldRecord | Record).decode
 
 
 class _Plan(NamedTuple):
@@ -150,7 +159,7 @@ class Journal:
                 raise _uneven("ids, times, keys or latencies", rows, model, version)
         self._write(
             (
-                _ROWS,
+                2,  # a `Record`, field by field: one is not made only to be written
                 plan.head,
                 prediction_id,
                 rows,
@@ -177,7 +186,7 @@ class Journal:
                 if known[:2] == (model, version) and known[2] == (columns or known[2]):
                     return index
         index = len(self._known)
-        self._write((_HEAD, index, *head))
+        self._write((0, index, *head))  # a `Head`
         self._known[head] = index  # only now: a head that was not written must be tried again
         return index
 
@@ -256,22 +265,22 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
         LogError: the journal is damaged: not cut short, as by a killed process, but changed.
         FileNotFoundError: it was sealed meanwhile.
     """
-    heads: list[list[Any]] = []
-    rows: dict[int, list[list[Any]]] = {}
-    for kind, index, *record in _records(path, damaged=damaged):
-        if kind == _HEAD:
+    heads: list[Head] = []
+    rows: dict[int, list[Record]] = {}
+    for record in _records(path, damaged=damaged):
+        if isinstance(record, Head):
             heads.append(record)
-        elif index >= len(heads):
+        elif record.head >= len(heads):
             if damaged:
                 break
-            raise _damage(path, f"its rows name head {index}, which is missing")
-        elif model is None or heads[index][0] == model:
-            found = renewed(record) if kind == _OLD_ROWS else record
-            rows.setdefault(index, []).append(found)
+            raise _damage(path, f"its rows name head {record.head}, which is missing")
+        elif model is None or heads[record.head].model == model:
+            found = renewed(record) if isinstance(record, OldRecord) else record
+            rows.setdefault(record.head, []).append(found)
     return {index: assembled(heads[index], found) for index, found in rows.items()}
 
 
-def _records(path: Path, *, damaged: bool) -> Iterator[list[Any]]:
+def _records(path: Path, *, damaged: bool) -> Iterator[Head | OldRecord | Record]:
     content = path.read_bytes()
     place = 0
     while place + _FRAME.size <= len(content):
@@ -284,7 +293,12 @@ def _records(path: Path, *, damaged: bool) -> Iterator[list[Any]]:
             if damaged:
                 return
             raise _damage(path, f"at byte {start}")
-        yield _decode(payload)
+        try:
+            yield _decode(payload)
+        except msgspec.MsgspecError as error:
+            if damaged:
+                return
+            raise _damage(path, f"at byte {start}: {error}") from error
 
 
 def _damage(path: Path, what: str) -> LogError:

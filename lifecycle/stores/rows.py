@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -22,6 +23,10 @@ COLUMNS = (
 TIME = pl.Datetime("us", "UTC")
 EARLIEST, LATEST = np.datetime64("0001-01-01", "us"), np.datetime64("10000-01-01", "us")
 _FIRST, _BEYOND = (int(item.astype("i8")) for item in (EARLIEST, LATEST))
+
+
+def _lists(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def packed(array: np.ndarray) -> Any:
@@ -89,61 +94,108 @@ def frame(
 ) -> pl.DataFrame:
     """A batch as rows of the log, without a journal between; arguments as for `Journal.append`."""
     columns = columns_of(features, types)
-    head = [model, version, columns, code(prediction), code(score)]
+    head = Head(0, model, version, columns, code(prediction), code(score))
     values = [packed(array) for array in features.values()]
     scores = None if score is None else packed(score)
-    record = [prediction_id, rows, moments(time), arm, 0, key, None, values]
-    return assembled(head, [renewed([*record, packed(prediction), scores, None])])
+    moment, answers = moments(time), packed(prediction)
+    old = OldRecord(
+        0, prediction_id, rows, moment, arm, 0, key, None, values, answers, scores, None
+    )
+    return assembled(head, [renewed(old)])
 
 
-def renewed(record: list[Any]) -> list[Any]:
-    """A record of the first format, with one piece a column, as one of the present format."""
-    pieces = record[7]
+class Head(msgspec.Struct, array_like=True, tag=0, gc=False, frozen=True):
+    """What a version's columns are called and how they are stored, by `code`."""
+
+    index: int
+    model: str
+    version: int
+    columns: tuple[tuple[str, str], ...]
+    prediction: str
+    score: str
+
+
+class OldRecord(msgspec.Struct, array_like=True, tag=1, gc=False):
+    """A request in a journal of the first format: one piece for each feature."""
+
+    head: int
+    id: str
+    rows: int
+    time: int | bytes
+    arm: str
+    step: int
+    key: Any
+    latency: float | None
+    values: list[Any]
+    prediction: Any
+    score: Any
+    error: str | None
+
+
+class Record(msgspec.Struct, array_like=True, tag=2, gc=False):
+    """Rows that were logged in one call; see `Journal.append` for what its fields hold."""
+
+    head: int
+    id: Any
+    rows: int
+    time: int | bytes
+    arm: str
+    step: int
+    key: Any
+    latency: Any
+    fixed: bytes | None  # the numbers of all features; None where a request failed without any
+    by_rows: bool  # row after row, else column after column
+    texts: list[list[Any]]
+    prediction: Any
+    score: Any
+    error: str | None
+
+
+def renewed(old: OldRecord) -> Record:
+    """A record of the first format as one of the present format."""
+    pieces = old.values
     texts = [item for item in pieces if not isinstance(item, bytes)]
     fixed = b"".join(item for item in pieces if isinstance(item, bytes)) if pieces else None
-    return [*record[:7], fixed, False, texts, *record[8:]]
+    before = (old.head, old.id, old.rows, old.time, old.arm, old.step, old.key, old.latency)
+    return Record(*before, fixed, False, texts, old.prediction, old.score, old.error)
 
 
-def assembled(head: list[Any], records: list[list[Any]]) -> pl.DataFrame:
-    """The records of one head as rows of the log.
-
-    Args:
-        head: model, version, `columns_of` its features, `code` of prediction and score.
-        records: what `Journal.append` writes behind the head's number, one list a request.
-    """
-    model, version, columns, prediction, score = head
-    ids, counts, times, arms, steps, keys, latencies, *values, predictions, scores, errors = zip(
-        *records, strict=True
-    )
-    total = sum(counts)
-    where = np.repeat(np.arange(len(counts)), counts)
-
-    def spread(each: Sequence[Any], dtype: Any) -> pl.Series:
-        return pl.Series(each, dtype=dtype).gather(where)
-
+def assembled(head: Head, records: Sequence[Record]) -> pl.DataFrame:
+    """The records of one head as rows of the log."""
+    counts = np.array([record.rows for record in records])
+    total = int(counts.sum())
+    latencies = _each([record.latency for record in records], counts, pl.Float64())
+    prediction = _series("prediction", head.prediction, [at.prediction for at in records], counts)
+    score = _series("score", head.score, [record.score for record in records], counts)
+    several = head.score.split("/")[-1].isdigit()
     return pl.DataFrame(
         {
-            "prediction_id": _row_ids(ids, counts),
-            "time": _times(times, counts),
-            "model": pl.repeat(model, total, dtype=pl.String, eager=True),
-            "version": pl.repeat(version, total, dtype=pl.Int64, eager=True),
-            "arm": spread(arms, pl.String),
-            "step": spread(steps, pl.Int64),
-            "key": _each(keys, counts, pl.String()),
-            "latency_ms": _each(latencies, counts, pl.Float64()),
-            "features": _features(columns, counts, *values),
-            "prediction": _widest(_series("prediction", prediction, predictions, counts)),
-            "score": _series("score", score, scores, counts).cast(
-                pl.List(pl.Float64) if score.split("/")[-1].isdigit() else pl.Float64
-            ),
-            "error": spread(errors, pl.String),
+            "prediction_id": _row_ids([record.id for record in records], counts),
+            "time": _times([record.time for record in records], counts),
+            "model": pl.repeat(head.model, total, dtype=pl.String, eager=True),
+            "version": pl.repeat(head.version, total, dtype=pl.Int64, eager=True),
+            "arm": _spread([record.arm for record in records], counts, pl.String()),
+            "step": _spread([record.step for record in records], counts, pl.Int64()),
+            "key": _each([record.key for record in records], counts, pl.String()),
+            "latency_ms": latencies,
+            "features": _features(head.columns, counts, records),
+            "prediction": _widest(prediction),
+            "score": score.cast(pl.List(pl.Float64) if several else pl.Float64),
+            "error": _spread([record.error for record in records], counts, pl.String()),
         }
     )
 
 
-def _row_ids(ids: Sequence[str | Sequence[str]], counts: Sequence[int]) -> pl.Series:
+def _spread(values: Sequence[Any], counts: np.ndarray, dtype: pl.DataType) -> pl.Series:
+    """One value for all rows of a record."""
+    if len(set(values)) == 1:
+        return pl.repeat(values[0], int(counts.sum()), dtype=dtype, eager=True)
+    return pl.Series(values, dtype=dtype).gather(np.repeat(np.arange(len(counts)), counts))
+
+
+def _row_ids(ids: Sequence[str | Sequence[str]], counts: np.ndarray) -> pl.Series:
     flat: list[str] = []
-    for name, count in zip(ids, counts, strict=True):
+    for name, count in zip(ids, counts.tolist(), strict=True):
         if not isinstance(name, str):
             flat += name  # one a row already
         elif count == 1:
@@ -153,31 +205,26 @@ def _row_ids(ids: Sequence[str | Sequence[str]], counts: Sequence[int]) -> pl.Se
     return pl.Series(flat, dtype=pl.String)
 
 
-def _each(values: Sequence[Any], counts: Sequence[int], dtype: pl.DataType) -> pl.Series:
+def _each(values: Sequence[Any], counts: np.ndarray, dtype: pl.DataType) -> pl.Series:
     """One value for all rows of a record, or one a row."""
-    flat: list[Any] = []
-    for value, count in zip(values, counts, strict=True):
-        flat += value if isinstance(value, (list, tuple)) else [value] * count
-    return pl.Series(flat, dtype=dtype)
+    if any(map(_lists, values)):
+        flat: list[Any] = []
+        for value, count in zip(values, counts.tolist(), strict=True):
+            flat += value if _lists(value) else [value] * count
+        return pl.Series(flat, dtype=dtype)
+    return _spread(values, counts, dtype)
 
 
 def _features(
-    columns: Sequence[tuple[str, str]],
-    counts: Sequence[int],
-    fixed: Sequence[bytes | None],
-    by_rows: Sequence[bool],
-    texts: Sequence[list[list[Any]]],
+    columns: Sequence[tuple[str, str]], counts: np.ndarray, records: Sequence[Record]
 ) -> pl.Series:
     """The features of all records as one struct; null where a request failed without any."""
     if not columns:
-        return pl.Series([None] * sum(counts), dtype=pl.Null)
-    present = [index for index, piece in enumerate(fixed) if piece is not None]
-    sizes = [counts[index] for index in present]
-    numbers = [code for _, code in columns if not code.startswith("O")]
-    arrays = iter(
-        _numbers(numbers, sizes, [fixed[at] for at in present], [by_rows[at] for at in present])
-    )
-    lists = iter(zip(*(texts[index] for index in present), strict=True))
+        return pl.Series([None] * int(counts.sum()), dtype=pl.Null)
+    known = np.array([record.fixed is not None for record in records])
+    present = records if known.all() else [record for record in records if record.fixed is not None]
+    arrays = _numbers([code for _, code in columns if not code.startswith("O")], present)
+    lists = iter(zip(*(record.texts for record in present), strict=True))
     series = []
     for name, code in columns:
         if code.startswith("O"):
@@ -186,34 +233,33 @@ def _features(
             made = _typed(name, code, next(arrays).reshape(-1))
         series.append(made.fill_nan(None) if made.dtype.is_float() else made)
     struct = pl.DataFrame(series).to_struct()
-    if len(present) == len(fixed):
-        return struct
-    return _with_gaps(struct, [piece is not None for piece in fixed], counts)
+    return struct if known.all() else _with_gaps(struct, known, counts)
 
 
-def _numbers(
-    codes: Sequence[str], counts: Sequence[int], pieces: Sequence[Any], by_rows: Sequence[bool]
-) -> Iterator[np.ndarray]:
+def _numbers(codes: Sequence[str], records: Sequence[Record]) -> Iterator[np.ndarray]:
     """The columns of numbers, as bytes, from records that hold all columns in one piece each."""
-    widths = [_width(code) for code in codes]
+    counts = np.array([record.rows for record in records], dtype=np.int64)
+    layouts = counts * 2 + np.array([record.by_rows for record in records], dtype=np.int64)
     starts = np.cumsum(counts) - counts
-    groups: dict[tuple[int, bool], list[int]] = {}
-    for index, group in enumerate(zip(counts, by_rows, strict=True)):
-        groups.setdefault(group, []).append(index)
     blocks = []
-    for (rows, _), members in groups.items():
-        joined = np.frombuffer(b"".join([pieces[at] for at in members]), "u1")
+    for layout in np.unique(layouts).tolist():  # records of one size are taken apart together
+        members = np.flatnonzero(layouts == layout)
+        rows, across = divmod(layout, 2)
+        joined = b"".join([records[at].fixed for at in members.tolist()])  # type: ignore[misc]
+        cells = np.frombuffer(joined, "u1").reshape(
+            len(members) * rows if across else len(members), -1
+        )
         place = (starts[members][:, None] + np.arange(rows)).ravel()
-        blocks.append((joined.reshape(len(members), -1), place))
+        blocks.append((cells, place, rows, across))
     offset = 0
-    for width in widths:
-        column = np.empty((sum(counts), width), "u1")
-        for ((rows, across), members), (block, place) in zip(groups.items(), blocks, strict=True):
+    for width in map(_width, codes):
+        column = np.empty((int(counts.sum()), width), "u1")
+        for cells, place, rows, across in blocks:
             if across:
-                cells = block.reshape(len(members) * rows, -1)[:, offset : offset + width]
+                column[place] = cells[:, offset : offset + width]
             else:
-                cells = block[:, offset * rows : (offset + width) * rows].reshape(-1, width)
-            column[place] = cells
+                part = cells[:, offset * rows : (offset + width) * rows]
+                column[place] = part.reshape(-1, width)
         offset += width
         yield column
 
@@ -224,38 +270,38 @@ def _width(code: str) -> int:
     return np.dtype(text).itemsize * int(width or 1)
 
 
-def _times(times: Sequence[int | bytes], counts: Sequence[int]) -> pl.Series:
+def _times(times: Sequence[int | bytes], counts: np.ndarray) -> pl.Series:
     if all(isinstance(item, int) for item in times):
         raw = np.repeat(np.asarray(times, dtype="i8"), counts)
     else:
         raw = np.frombuffer(
             b"".join(
                 item if isinstance(item, bytes) else np.full(count, item, "<i8").tobytes()
-                for item, count in zip(times, counts, strict=True)
+                for item, count in zip(times, counts.tolist(), strict=True)
             ),
             "<i8",
         )
     return pl.Series(raw, dtype=pl.Int64).cast(TIME)
 
 
-def _series(name: str, code: str, parts: Sequence[Any], counts: Sequence[int]) -> pl.Series:
+def _series(name: str, code: str, parts: Sequence[Any], counts: np.ndarray) -> pl.Series:
     """One column from the pieces of all requests; a piece that is None is null."""
     if not code:
-        return pl.Series(name, [None] * sum(counts), dtype=pl.Null)
+        return pl.Series(name, [None] * int(counts.sum()), dtype=pl.Null)
     if code.startswith("O"):
         flat: list[Any] = []
-        for part, count in zip(parts, counts, strict=True):
+        for part, count in zip(parts, counts.tolist(), strict=True):
             flat += [None] * count if part is None else part
         return _objects(name, flat, code[1:])
     gaps = None in parts
     known = [part for part in parts if part is not None] if gaps else parts
     series = _typed(name, code, np.frombuffer(b"".join(known), "u1"))
     if gaps:
-        series = _with_gaps(series, [part is not None for part in parts], counts)
+        series = _with_gaps(series, np.array([part is not None for part in parts]), counts)
     return series
 
 
-def _with_gaps(series: pl.Series, known: Sequence[bool], counts: Sequence[int]) -> pl.Series:
+def _with_gaps(series: pl.Series, known: np.ndarray, counts: np.ndarray) -> pl.Series:
     """The rows of the records that are known, and nulls for those of the others."""
     present = np.repeat(known, counts)
     places = pl.Series(np.cumsum(present) - 1, dtype=pl.Int64)

@@ -133,7 +133,8 @@ def test_a_changed_byte_is_never_taken_for_a_prediction(tmp_path_factory, place,
 
 
 def test_rows_without_their_head_are_damage(book):
-    payload = msgspec.msgpack.encode([1, 5, "id", 1, 0, "champion", 0, None, None, [], None, None])
+    record = [1, 5, "id", 1, 0, "champion", 0, None, None, [], None, None, None]
+    payload = msgspec.msgpack.encode(record)
     book.path.write_bytes(struct.pack("<II", len(payload), crc32(payload)) + payload)
     with pytest.raises(LogError, match="name head 5, which is missing"):
         read(book.path)

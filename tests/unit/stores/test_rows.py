@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from lifecycle.stores.rows import (
     COLUMNS,
     TIME,
+    Head,
+    OldRecord,
     assembled,
     code,
     columns_of,
@@ -25,12 +27,15 @@ def record(array, *, count=None, name="id", key=None, time=NOW, error=None):
     """One request of one feature that answers the number 1 for each row."""
     rows = len(array) if count is None else count
     answers = packed(np.ones(rows))
-    whole = [name, rows, moments(time), "champion", 0, key, 0.5, [packed(array)], answers]
-    return renewed([*whole, None, error])
+    values = [packed(array)]
+    old = OldRecord(
+        0, name, rows, moments(time), "champion", 0, key, 0.5, values, answers, None, error
+    )
+    return renewed(old)
 
 
 def head(array, declared=""):
-    return ["churn", 7, columns_of({"x": array}, {"x": declared}), code(np.ones(1)), ""]
+    return Head(0, "churn", 7, columns_of({"x": array}, {"x": declared}), code(np.ones(1)), "")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_each_row_has_its_own_id_in_the_order_of_requests(sizes):
 
 def test_nan_is_null_and_a_failed_request_without_inputs_too():
     failed = record(np.ones(1), name="bad", error="ValueError: no")
-    failed[7:11] = None, False, [], None
+    failed.fixed, failed.texts, failed.prediction = None, [], None
     frame = assembled(head(np.ones(1)), [record(np.array([np.nan])), failed])
     assert frame["features"].to_list() == [{"x": None}, None]
     assert frame["prediction"].to_list() == [1.0, None]
