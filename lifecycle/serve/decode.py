@@ -141,7 +141,7 @@ class Decoder:
         rows = self._form(body, given[0], getattr(envelope, given[0]))
         if envelope.params is None:
             return rows
-        _refuse_duplicates(body)
+        refuse_duplicates(body)
         if self.parameters is None:
             refuse(envelope.params)
             return rows
@@ -150,7 +150,7 @@ class Decoder:
     def _form(self, body: bytes, form: str, raw: Raw) -> Rows:
         first = bytes(memoryview(raw)[:1])
         if not self.names:
-            _refuse_duplicates(body)
+            refuse_duplicates(body)
             return _untyped(form, msgspec.json.decode(raw))
         if form == "dataframe_split":
             try:
@@ -197,7 +197,7 @@ class Decoder:
 
     def _from_objects(self, body: bytes, records: list[dict[str, Any]]) -> Rows:
         """Records of a model whose columns have names that only a dict can hold."""
-        _refuse_duplicates(body)
+        refuse_duplicates(body)
         for index, record in enumerate(records):
             for name in record:
                 if name not in self._all:
@@ -314,7 +314,7 @@ class Decoder:
         if colons != keys:
             colons -= sum(cell.count(":") for cell in chain(*values) if isinstance(cell, str))
         if colons != keys or not self._countable or b"\\u" in body:
-            _refuse_duplicates(body)
+            refuse_duplicates(body)
 
 
 def _cell(kind: Any) -> Any:
@@ -350,7 +350,14 @@ def _wrong_form(reason: str) -> DataError:
     )
 
 
-def _refuse_duplicates(body: bytes) -> None:
+def refuse_duplicates(body: bytes) -> None:
+    """Refuse a JSON text with an object that has a key twice.
+
+    >>> refuse_duplicates(b'{"a": {"b": 1}, "c": 2}')
+
+    Raises:
+        DataError: names the key.
+    """
     try:
         json.loads(body, object_pairs_hook=_unique)
     except DataError:
