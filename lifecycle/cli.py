@@ -184,23 +184,47 @@ def score(config: Config, *, ref: str, source: str, output: str, log: str | None
 @click.option("--host", help="Address to bind; loopback unless told otherwise.")
 @click.option("--port", type=int, help="0 takes a free one.")
 @click.option("--workers", type=int)
+@click.option("--api-keys", metavar="FILE", help="Ask for a key of it; see `lifecycle keys`.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain in PEM.")
+@click.option("--tls-key", metavar="FILE", help="Its private key.")
 @log_option
 def serve(
-    config: Config,
-    *,
-    names: tuple[str, ...],
-    host: str | None,
-    port: int | None,
-    workers: int | None,
-    log: str | None,
+    config: Config, *, names: tuple[str, ...], log: str | None, **given: str | int | None
 ) -> None:
     """Serve the champions of NAMES over MLflow's protocol."""
     from lifecycle.serve.server import serve
 
     config = _named(config, _name(names[0]) if names else "", log__dir=log)
-    given = {"host": host, "port": port, "workers": workers}
     values = {f"serve__{key}": value for key, value in given.items() if value is not None}
     serve(config.with_values(**values), names or (config.name,))
+
+
+@verb
+@click.argument("action", type=click.Choice(["add", "list", "remove"]))
+@click.argument("file", required=False)
+@click.option("--name", metavar="NAME", help="Whose key it is.")
+@click.option(
+    "--rate", default="", metavar="100/s", help="Requests it may make; also /min, /h, /d."
+)
+def keys(config: Config, *, action: str, file: str | None, name: str | None, rate: str) -> Any:
+    """Make, list or remove a server's API keys.
+
+    FILE is by default the configured [serve] api_keys. A key is shown once, when it is made.
+    """
+    file = file or config.serve.api_keys
+    if not file:
+        raise ConfigError("no file of keys is named", fix="write: lifecycle keys add FILE --name N")
+    if action != "list" and not name:
+        raise ConfigError("no key is named", fix=f"add --name NAME to: lifecycle keys {action}")
+    from lifecycle.serve.keys import changed
+
+    told, lines = changed(file, action, name or "", rate=rate)
+    if wants_json():
+        return told
+    click.echo("\n".join(lines))
+    if action == "add":
+        click.echo("Keep it now: it is shown this once. The file holds only its hash.", err=True)
+    return None
 
 
 @verb

@@ -14,6 +14,7 @@ from lifecycle.config import Config
 from lifecycle.errors import LabelError
 from lifecycle.serve.app import App
 from lifecycle.serve.engine import Engine
+from lifecycle.serve.guard import Guard
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.slots import SlotTable
 from lifecycle.serve.wire import AddLabels, Service
@@ -51,13 +52,14 @@ def build(config: Config, names: Sequence[str]) -> Built:
     Raises:
         LifecycleError: what `lifecycle.serve.server.serve` raises.
     """
+    guard = Guard(config.serve.api_keys) if config.serve.api_keys else None
     engine = Engine(SlotTable(), secret=ids.secret(config.log.dir))
     watch = Watch(config, engine, names)
     watch.load()
     writer = PredictionWriter(config.log.dir, seal_seconds=config.log.seal_seconds)
     engine.writer = writer
     service = Service(engine, add_labels=labeller(engine, config))
-    return Built(App(service), watch, writer)
+    return Built(App(service, guard=guard), watch, writer)
 
 
 def labeller(engine: Engine, config: Config) -> AddLabels:

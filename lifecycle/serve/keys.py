@@ -205,3 +205,32 @@ def _changing(path: Path) -> Iterator[list[Key]]:
         raise ServeError(
             f"the file of API keys cannot be written: {error.strerror}", where=path
         ) from error
+
+
+def changed(
+    path: str | Path, action: str, name: str = "", *, rate: str = ""
+) -> tuple[dict[str, Any], list[str]]:
+    """What `lifecycle keys` does and shows: as JSON types, and as lines.
+
+    Args:
+        path: the file.
+        action: "add", "list" or "remove".
+        name: whose key is made or removed.
+        rate: of a new key.
+
+    Raises:
+        ConfigError: see `add` and `remove`.
+        ServeError: see `add` and `read`.
+    """
+    if action == "add":
+        token = add(path, name, rate=rate)
+        return {"name": name, "key": token, "rate": rate}, [token]
+    if action == "remove":
+        remove(path, name)
+        return {"removed": name}, [
+            f"{name} is removed; a running server refuses it within a second"
+        ]
+    known = read(path)
+    lines = [f"{key.name:20} {key.rate or 'any rate':12} {key.created}" for key in known]
+    told = [{"name": key.name, "rate": key.rate, "created": key.created} for key in known]
+    return {"keys": told}, lines or ["no keys"]

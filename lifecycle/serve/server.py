@@ -84,7 +84,7 @@ def serve(
     certificate(config)  # a bad one fails here, before anything is loaded
     listener = bind(host, config.serve.port if port is None else port)
     with contextlib.closing(listener):
-        warn_if_open(host)
+        warn_if_open(host, keys=bool(config.serve.api_keys), tls=bool(config.serve.tls_cert))
         if count > 1:
             with ends_when_told():
                 _Workers(config, names, listener, count).run()
@@ -114,19 +114,30 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def warn_if_open(host: str) -> bool:
-    """Warn when others than this machine can reach the server; there are no keys yet.
+def warn_if_open(host: str, *, keys: bool = False, tls: bool = False) -> bool:
+    """Warn when others than this machine can reach the server without a key, or read along.
 
     >>> warn_if_open("127.0.0.1"), warn_if_open("localhost")
     (False, False)
+    >>> warn_if_open("0.0.0.0", keys=True, tls=True)
+    False
+
+    Args:
+        host: the address that is bound.
+        keys: whether API keys are asked for.
+        tls: whether what is sent is encrypted.
     """
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
-    if not loopback:
-        say(f"warning: {host} is reachable by others, and the server asks for no key")
-    return not loopback
+    if loopback or (keys and tls):
+        return False
+    if keys:
+        say(f"note: {host} is reachable by others, and keys travel unencrypted without --tls-cert")
+    else:
+        say(f"warning: {host} is reachable by others, and the server asks for no key: --api-keys")
+    return True
 
 
 class _Workers:

@@ -13,7 +13,7 @@ from lifecycle.cli import main
 
 COMMANDS = [
     "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
-    "feedback", "status", "adopt", "drift", "monitor", "checks", "retrain", "doctor",
+    "keys", "feedback", "status", "adopt", "drift", "monitor", "checks", "retrain", "doctor",
 ]  # fmt: skip
 
 
