@@ -30,9 +30,10 @@ from lifecycle.errors import (
     ServeError,
 )
 from lifecycle.serve import copies
+from lifecycle.serve.building import described, labeller
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.reload import Watch
-from lifecycle.serve.server import bind, described, labeller, serve, warn_if_open
+from lifecycle.serve.server import bind, serve, warn_if_open
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.tracking import connect, experiment_id
