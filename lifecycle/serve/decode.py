@@ -14,7 +14,6 @@ numbers for text, unknown columns, duplicate keys, ragged rows and no rows are r
 that may be null may also be left out. The model's time, key and target columns may come along.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from lifecycle.errors import DataError
 from lifecycle.models.parameters import Parameters, refuse
 from lifecycle.models.predicting import Array, Columns
 from lifecycle.records import ModelSpec
+from lifecycle.serve.duplicates import refuse_duplicates
 from lifecycle.serve.explain import explain, missing, unknown
 from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, objects, times
 
@@ -348,31 +348,6 @@ def _wrong_form(reason: str) -> DataError:
         f"the body is not a request: {reason}",
         fix=f"send a JSON object with exactly one of {', '.join(FORMS)}, and params if need be",
     )
-
-
-def refuse_duplicates(body: bytes) -> None:
-    """Refuse a JSON text with an object that has a key twice.
-
-    >>> refuse_duplicates(b'{"a": {"b": 1}, "c": 2}')
-
-    Raises:
-        DataError: names the key.
-    """
-    try:
-        json.loads(body, object_pairs_hook=_unique)
-    except DataError:
-        raise
-    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
-        raise DataError(f"the body cannot be read: {error}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise DataError(f"the key {name[:100]!r} is there twice", fix="send it once")
-        found[name] = value
-    return found
 
 
 def _untyped(form: str, data: Any) -> Rows:

@@ -1,0 +1,248 @@
+"""Tensors of a request to model inputs, as strict as JSON.
+
+>>> from lifecycle.records import Column, ModelSpec
+>>> from lifecycle.serve.protocols.tensors import of_values
+>>> spec = ModelSpec(1, "binary", (Column("age", "double"), Column("plan", "string")))
+>>> age = of_values("age", "FP64", (2, 1), [31.0, 47.5])
+>>> plan = of_values("plan", "BYTES", (2,), ["pro", b"basic"])
+>>> rows = rows_of(Decoder(spec), [age, plan])
+>>> rows.columns["age"].tolist(), rows.columns["plan"].tolist()
+([31.0, 47.5], ['pro', 'basic'])
+
+A number's column takes numbers of every datatype that lose nothing, a column of text takes BYTES.
+NaN is null, and is refused where the model has seen no nulls. `content_type` is MLServer's
+parameter, https://mlserver.readthedocs.io/en/stable/user-guide/content-type.html.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NoReturn, cast
+
+import msgspec
+import numpy as np
+
+from lifecycle.errors import DataError
+from lifecycle.models.parameters import refuse
+from lifecycle.records import Column
+from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.serve.protocols.tensors import BYTES, DATATYPES, Parameters, Tensor, dims, shown
+
+# of an input of the type that MLflow's signature names
+COLUMN_DATATYPES: Mapping[str, str] = MappingProxyType(
+    {"double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL"}
+)
+_WHOLE = tuple(name for name, dtype in DATATYPES.items() if dtype.kind in "iu")
+_NUMBERS = (*_WHOLE, "FP16", "FP32", "FP64")
+# the datatypes that a column can be made of; of other columns all
+_MADE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "double": _NUMBERS,
+        "float": _NUMBERS,
+        "long": _NUMBERS,
+        "integer": _NUMBERS,
+        "boolean": ("BOOL",),
+        "string": (BYTES,),
+        "binary": (BYTES,),
+        "datetime": (BYTES, *_WHOLE),
+    }
+)
+# parameters of a request that are the protocol's or its servers' own; all others are the model's
+RESERVED = {
+    "binary_data_output", "content_type", "headers", "priority", "sequence_end", "sequence_id",
+    "sequence_start", "timeout",
+}  # fmt: skip
+CONTENT_TYPES = ("", "base64", "datetime", "np", "pd", "pd_json", "str")
+
+
+def rows_of(
+    decoder: Decoder, tensors: Sequence[Tensor], parameters: Parameters | None = None
+) -> Rows:
+    """What a request of tensors asks.
+
+    Args:
+        decoder: of the version that answers.
+        tensors: one of shape (n,) or (n, 1) a column; or one of shape (n, features) with another
+            name, and beside it at most the model's time, key and target.
+        parameters: the request's; those that are not the protocol's own are the model's params.
+
+    Raises:
+        DataError: they are not what the signature asks for; names the tensor.
+    """
+    if not tensors:
+        raise DataError("there are no inputs", fix="send one tensor for each column")
+    names = [tensor.name for tensor in tensors]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"tensor {shown(twice)} is there twice", fix="send it once")
+    params = {
+        name: value
+        for name, value in (parameters or {}).items()
+        if name not in RESERVED and not name.startswith("triton_")
+    }
+    rows = _typed(decoder, tensors) if decoder.names else _untyped(tensors)
+    if decoder.parameters is None:
+        refuse(params)
+        return rows
+    if not params:
+        return rows
+    checked = decoder.parameters.checked(params)
+    return Rows(rows.columns, rows.count, rows.time, rows.key, checked)
+
+
+def _typed(decoder: Decoder, tensors: Sequence[Tensor]) -> Rows:
+    columns = {column.name: column for column in decoder.spec.features}
+    others = [item for item in tensors if item.name not in columns]
+    block = [item for item in others if item.name not in decoder.extras]
+    if len(block) == 1 and len(others) == len(tensors) and len(block[0].shape) == 2:
+        parts = _split(block[0], decoder)
+        tensors = [*parts, *(item for item in others if item is not block[0])]
+    names = [tensor.name for tensor in tensors]
+    decoder.check_names(names)
+    count = _count(tensors, columns)
+    if not count:
+        raise DataError("there are no rows", fix="send at least one")
+    return decoder.build(names, [_cells(item, columns.get(item.name)) for item in tensors])
+
+
+def _split(block: Tensor, decoder: Decoder) -> list[Tensor]:
+    """One tensor of all features as one tensor each."""
+    count, width = block.shape
+    if width != len(decoder.names):
+        raise DataError(
+            f"tensor {shown(block.name)} has {width} columns, the model has "
+            f"{len(decoder.names)} features",
+            fix="send one tensor for each column, or one with all features in their order",
+        )
+    kind, shape = block.datatype, (count,)
+    return [
+        Tensor(name, kind, shape, block.data[index::width], block.parameters)
+        for index, name in enumerate(decoder.names)
+    ]
+
+
+def _count(tensors: Sequence[Tensor], columns: Mapping[str, Column]) -> int:
+    """How many rows there are."""
+    for tensor in tensors:
+        shape = tensor.shape
+        column = columns.get(tensor.name)
+        flat = column is None or column.dtype in _MADE_OF
+        if not shape or (flat and (len(shape) > 2 or shape[1:] not in ((), (1,)))):
+            raise DataError(
+                f"tensor {shown(tensor.name)} has the shape {dims(shape)}",
+                fix="a column has the shape [rows] or [rows, 1]",
+            )
+    counts = {tensor.name: tensor.shape[0] for tensor in tensors}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{shown(name)} has {count}" for name, count in counts.items())
+        raise DataError(f"the tensors have different lengths: {listed[:500]}", fix="send all rows")
+    return next(iter(counts.values()))
+
+
+def _cells(tensor: Tensor, column: Column | None) -> Sequence[Any]:
+    """A tensor's elements with the types that `Decoder.build` wants of a column."""
+    dtype = column.dtype if column else ""
+    fits = tensor.datatype in _MADE_OF.get(dtype, (tensor.datatype,))
+    if not fits:
+        raise DataError(
+            f"tensor {shown(tensor.name)} is of {tensor.datatype}, which the column's type "
+            f"{dtype} cannot be made of",
+            fix=f"send {COLUMN_DATATYPES.get(dtype, BYTES)}",
+        )
+    if tensor.datatype == BYTES:
+        cells: Sequence[Any] = _texts(tensor, binary=dtype == "binary")
+    elif dtype in ("double", "float", "long", "integer"):
+        return _numbers(tensor, dtype, required=bool(column and column.required))
+    else:
+        cells = _listed(tensor, count=tensor.shape[0])
+    if column and column.required and None in cells:
+        _refuse(tensor, list(cells).index(None), "null", "the model has not seen nulls there")
+    return cells
+
+
+def _numbers(tensor: Tensor, dtype: str, *, required: bool) -> Sequence[Any]:
+    data = tensor.data
+    whole = dtype in ("long", "integer")
+    if isinstance(data, list):  # whole numbers and nulls
+        if required or whole:
+            _refuse(tensor, data.index(None), "null", f"the column is {dtype} without nulls")
+        return data
+    if data.dtype.kind == "f":
+        finite = np.isfinite(data)
+        wrong = ~finite if required or whole else np.isinf(data)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            _refuse(tensor, row, str(data[row]), f"the column is {dtype} and takes numbers")
+    elif whole:
+        limits = np.iinfo(np.int64 if dtype == "long" else np.int32)
+        wrong = (data > limits.max) | (data < limits.min)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            _refuse(tensor, row, str(data[row]), f"the column is {dtype}")
+    found: Any = data.tolist() if whole else data
+    return cast("Sequence[Any]", found)
+
+
+def _listed(tensor: Tensor, *, count: int) -> list[Any]:
+    data = tensor.data
+    if isinstance(data, list):
+        return data
+    if len(data) == count:
+        return [None if item != item else item for item in data.tolist()]  # noqa: PLR0124 - NaN
+    found: list[Any] = data.reshape(tensor.shape).tolist()
+    return found
+
+
+def _texts(tensor: Tensor, *, binary: bool) -> list[Any]:
+    """The elements of BYTES as text; base64 for a column of bytes, as in JSON."""
+    kind = str(tensor.parameters.get("content_type") or "")
+    if kind not in CONTENT_TYPES:
+        raise DataError(
+            f"tensor {shown(tensor.name)} is of content_type {shown(kind)}, which is not known",
+            fix=f"leave it out, or send one of {', '.join(CONTENT_TYPES[1:])}",
+        )
+    found: list[Any] = []
+    for row, item in enumerate(tensor.data):
+        try:
+            if kind == "base64" and item is not None:
+                item = b64decode(item, validate=True)  # noqa: PLW2901
+            if kind == "pd_json" and item is not None:
+                found.append(msgspec.json.decode(item, type=str | None))
+            elif item is None:
+                found.append(None)
+            elif binary:
+                found.append(b64encode(item.encode() if isinstance(item, str) else item).decode())
+            else:
+                found.append(item if isinstance(item, str) else item.decode())
+        except (ValueError, msgspec.MsgspecError):
+            _refuse(tensor, row, "no text", f"it is read as {kind or 'UTF-8'}")
+    return found
+
+
+def _untyped(tensors: Sequence[Tensor]) -> Rows:
+    """Columns of whatever comes, for a model without a signature."""
+    one = tensors[0]
+    if len(tensors) == 1 and len(one.shape) == 2 and one.shape[1] > 1 and len(one.data):
+        count, width = one.shape
+        tensors = [
+            Tensor(str(index), one.datatype, (count,), one.data[index::width], one.parameters)
+            for index in range(width)
+        ]
+    if not _count(tensors, {}):
+        raise DataError("there are no rows", fix="send at least one")
+    columns: dict[str, Any] = {}
+    for tensor in tensors:
+        if isinstance(tensor.data, list):
+            cells = _texts(tensor, binary=False) if tensor.datatype == BYTES else tensor.data
+            columns[tensor.name] = np.empty(len(cells), dtype=object)
+            columns[tensor.name][:] = cells
+        else:
+            columns[tensor.name] = tensor.data
+    return Rows(columns, tensors[0].shape[0])
+
+
+def _refuse(tensor: Tensor, row: int, what: str, why: str) -> NoReturn:
+    raise DataError(
+        f"tensor {shown(tensor.name)} is {what} in row {row}; {why}",
+        fix="send values of the signature's types",
+    ) from None
