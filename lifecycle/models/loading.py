@@ -12,7 +12,6 @@ lifecycle.errors.ModelNotFound: there is no MLmodel file (no/such/folder)
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ from lifecycle.records import ModelSpec
 
 # flavours whose own formats hold numbers only; all others may run code when they are loaded
 SAFE_LOADERS = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.onnx", "mlflow.xgboost"}
-# flavours whose models answer each row by itself
-ROW_BY_ROW = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.sklearn", "mlflow.xgboost"}
 PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth"}
 
 
@@ -83,7 +80,9 @@ def load(
         if sklearn:
             estimator = _pickle(root / sklearn["pickled_model"])
             return _checking(from_estimator(estimator, spec, method=method), described)
-    return _pyfunc(root, spec, described)
+    from lifecycle.models import pyfunc
+
+    return pyfunc.load(root, spec, described, _parameters(described))
 
 
 def _parameters(described: dict[str, Any]) -> Parameters | None:
@@ -260,33 +259,3 @@ def _safe(root: Path, pyfunc: dict[str, Any]) -> bool:
     """Whether a model's files are in a format that cannot run code."""
     known = pyfunc.get("loader_module") in SAFE_LOADERS
     return known and not any(path.suffix in PICKLES for path in root.rglob("*"))
-
-
-def _pyfunc(root: Path, spec: ModelSpec, described: dict[str, Any]) -> LoadedModel:
-    import mlflow.pyfunc
-
-    from lifecycle.models.inputs import table
-
-    try:
-        model = mlflow.pyfunc.load_model(str(root))
-    except Exception as error:
-        raise ModelRefused(
-            f"mlflow.pyfunc cannot load the model: {type(error).__name__}: {error}",
-            where=root,
-            fix="install what its requirements.txt lists",
-        ) from error
-
-    parameters = _parameters(described)
-
-    def answer(columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
-        result = model.predict(table(columns), params=None if params is None else dict(params))
-        values = result.to_numpy() if hasattr(result, "to_numpy") else np.asarray(result)
-        if values.ndim == 2 and spec.classes and values.shape[1] == len(spec.classes):
-            chosen = labels(values, spec.classes, threshold=spec.threshold)
-            return Output(chosen, values, result)
-        flat = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values
-        return Output(flat, raw=result)
-
-    loader = described.get("flavors", {}).get("python_function", {}).get("loader_module")
-    together = loader in ROW_BY_ROW
-    return LoadedModel(spec, "pyfunc", answer, together=together, parameters=parameters)
