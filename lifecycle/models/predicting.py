@@ -7,8 +7,9 @@
 ['no', 'yes', 'yes']
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,86 @@ from lifecycle.records import Label, ModelSpec, ModelVersion
 Array = NDArray[Any]
 Columns = Mapping[str, Array]  # model inputs by column, all of one length
 How = Literal["onnx", "sklearn", "pyfunc"]
+
+
+class Layout:
+    """Where the columns of a `Table` lie; one a signature.
+
+    Args:
+        names: of all columns, in the signature's order.
+        texts: those that hold text; the others hold doubles.
+
+    Attributes:
+        numbers: the names of the columns of doubles, as they lie in `Table.numbers`.
+        texts: the names of the columns of text, as they lie in `Table.texts`.
+    """
+
+    def __init__(self, names: Sequence[str], texts: Sequence[str] = ()) -> None:
+        self.names = tuple(names)
+        self.numbers = tuple(name for name in names if name not in texts)
+        self.texts = tuple(name for name in names if name in texts)
+        self.places = {name: (0, place) for place, name in enumerate(self.numbers)}
+        self.places |= {name: (1, place) for place, name in enumerate(self.texts)}
+        self._pick = [_picker(self.names, part) for part in (self.numbers, self.texts)]
+
+    def block(self, rows: Sequence[tuple[Any, ...]], which: int) -> Array:
+        """The numbers (0) or texts (1) of some rows, shape (n, columns)."""
+        picked = rows if which == 0 and not self.texts else list(map(self._pick[which], rows))
+        return np.array(picked, dtype=object if which else np.float64)
+
+
+def _picker(names: tuple[str, ...], part: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Any]:
+    places = [names.index(name) for name in part]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple(row[place] for place in places)
+
+
+class Table(Mapping[str, Array]):
+    """Columns of doubles and texts that were sent as rows; an array is made when it is asked for.
+
+    >>> table = Table(Layout(["age", "plan"], texts=["plan"]), [(41.0, "pro"), (None, "basic")])
+    >>> table.numbers.tolist(), table["plan"].tolist(), list(table)
+    ([[41.0], [nan]], ['pro', 'basic'], ['age', 'plan'])
+
+    Args:
+        layout: the columns.
+        rows: n rows of cells in the layout's order: numbers and None for doubles, text and None
+            for texts.
+    """
+
+    __slots__ = ("_blocks", "layout", "rows")
+
+    def __init__(self, layout: Layout, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.layout, self.rows = layout, rows
+        self._blocks: list[Array | None] = [None, None]
+
+    @property
+    def numbers(self) -> Array:
+        """The columns of doubles, null as NaN: float64 of shape (n, numbers), row by row."""
+        return self._block(0)
+
+    @property
+    def texts(self) -> Array:
+        """The columns of text: objects of shape (n, texts), row by row."""
+        return self._block(1)
+
+    def _block(self, which: int) -> Array:
+        block = self._blocks[which]
+        if block is None:
+            block = self._blocks[which] = self.layout.block(self.rows, which)
+        return block
+
+    def __getitem__(self, name: str) -> Array:
+        which, place = self.layout.places[name]
+        column: Array = self._block(which)[:, place]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout.names)
+
+    def __len__(self) -> int:
+        return len(self.layout.names)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from sklearn.model_selection import FixedThresholdClassifier
 
 from lifecycle.errors import DataError
 from lifecycle.models.parameters import Parameters
-from lifecycle.models.predicting import LoadedModel, Output, class_array, labels
+from lifecycle.models.predicting import (
+    Layout,
+    LoadedModel,
+    Output,
+    Table,
+    class_array,
+    labels,
+)
 from lifecycle.records import ModelSpec
 
 
@@ -110,3 +117,32 @@ def test_a_model_without_params_is_given_none():
     assert model.predict({}, {}).prediction == {}
     with pytest.raises(DataError, match="takes no params"):
         model.predict({}, {"top": 1})
+
+
+cell = {"double": st.none() | st.floats(allow_nan=False), "string": st.none() | st.text(max_size=3)}
+
+
+@given(data=st.data(), kinds=st.lists(st.sampled_from(sorted(cell)), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_a_table_of_rows_holds_the_columns_that_arrays_would(data, kinds):
+    names = [f"c{place}" for place in range(len(kinds))]
+    texts = [name for name, kind in zip(names, kinds, strict=True) if kind == "string"]
+    row = st.tuples(*(cell[kind] for kind in kinds))
+    rows = data.draw(st.lists(row, min_size=1, max_size=4))
+    table = Table(Layout(names, texts), rows)
+    assert list(table) == names
+    assert len(table) == len(kinds)
+    for place, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        cells = [each[place] for each in rows]
+        wanted = np.empty(len(rows), dtype=object)
+        wanted[:] = cells
+        if kind == "double":
+            wanted = wanted.astype(np.float64)
+        np.testing.assert_array_equal(table[name], wanted)
+        assert table[name].dtype == wanted.dtype
+    assert table.numbers.shape == (len(rows), kinds.count("double"))
+    assert table.texts.shape == (len(rows), kinds.count("string"))
+    assert table.numbers.flags.c_contiguous
+    assert table.numbers is table.numbers  # made once
+    with pytest.raises(KeyError):
+        table["other"]
