@@ -1,0 +1,80 @@
+"""What two workers cost, and latency at half of what one worker can do."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+from cells import Cell, Kept
+from processes import HERE, BenchError, Load, cores
+from servers import SERVERS, check, requests, start
+from subjects import Subject
+from turns import WARM_SECONDS, drive, placed, run, said
+
+OURS = SERVERS["ours"]
+FULL = Load(64)
+HALF = 0.5
+WORKERS = "workers"
+LATENCY = "latency"
+
+
+def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
+    """CPU time a request with one worker and with two, which share the cores with the client."""
+    first, second = cores()
+    for turn in range(given.rounds):
+        for workers in (1, 2):
+            cell = Cell(OURS.name, subject.name, f"{workers} {WORKERS}", turn)
+            if kept.has(cell):
+                continue
+            said(f"{subject.name}: {workers} workers")
+            place = placed(OURS, subject, given, workers=workers)
+            try:
+                running, _ = start(OURS, place, f"{first},{second}")
+                with running:
+                    check(OURS, place)
+                    drive(OURS, place, FULL, WARM_SECONDS)
+                    kept.add(cell, run(running, OURS, place, FULL, given.seconds))
+            except BenchError as error:
+                kept.add(cell, {"failed": str(error)})
+
+
+def latency(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
+    """Open-loop latency at half of the capacity that wrk found just before."""
+    cells = [Cell(OURS.name, subject.name, LATENCY, turn) for turn in range(given.rounds)]
+    if all(kept.has(cell) for cell in cells):
+        return
+    place = placed(OURS, subject, given)
+    said(f"{subject.name}: latency at half of its capacity")
+    try:
+        running, _ = start(OURS, place, cores()[0])
+    except BenchError as error:
+        kept.add(cells[0], {"failed": str(error)})
+        return
+    with running:
+        file, path = requests(OURS, place, 1), OURS.path(subject.name)
+        for cell in cells:
+            try:
+                full = run(running, OURS, place, FULL, given.seconds)
+                rate = HALF * full["per_second"]
+                kept.add(cell, open_loop(place.port, path, str(file), rate, given.seconds))
+            except BenchError as error:
+                kept.add(cell, {"failed": str(error)})
+
+
+def open_loop(port: int, path: str, file: str, rate: float, seconds: int) -> dict[str, float]:
+    """What open_loop.py measures, on the client's core.
+
+    Raises:
+        BenchError: an answer was not 200, or is missing.
+    """
+    command = ["taskset", "-c", str(cores()[1]), sys.executable, str(HERE / "open_loop.py")]
+    command += [str(port), path, file, f"{rate:.0f}", str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(done.stderr.strip().splitlines()[-1])
+    found: dict[str, float] = json.loads(done.stdout)
+    said(
+        f"  {rate:8,.0f}/s: p50 {found['p50_us']:.0f} us, p99 {found['p99_us']:.0f} us, "
+        f"client {100 * found['busy']:.0f} % busy"
+    )
+    return found
