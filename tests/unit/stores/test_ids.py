@@ -295,3 +295,35 @@ def test_making_the_secret_leaves_no_draft(tmp_path, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_SECRET", raising=False)
     ids.secret(tmp_path / "new" / "log")
     assert [path.name for path in (tmp_path / "new" / "log").iterdir()] == [".secret"]
+
+
+def test_an_issuer_issues_what_issue_does():
+    made = ids.issuer(SECRET, "churn", 7, "challenger", 3)(
+        1_760_000_000_000_000, ids.key_hash(SECRET, "k"), 2
+    )
+    found = ids.check(SECRET, f"{made}.1", model="churn")
+    other = ids.check(
+        SECRET,
+        token(arm="challenger", step=3, key="k", rows=2, time=1_760_000_000_000_000) + ".1",
+        model="churn",
+    )
+    names = ("rows", "version", "arm", "step", "time", "key_hash")
+    assert [getattr(found, name) for name in names] == [getattr(other, name) for name in names]
+
+
+def test_many_ids_of_one_moment_differ():
+    make = ids.issuer(SECRET, "churn", 7, "champion", 0)
+    assert len({make(0, bytes(8), 1) for _ in range(1000)}) == 1000
+
+
+def test_a_forked_process_issues_other_ids():
+    story = (
+        "import os; from lifecycle.stores import ids\n"
+        "reader, writer = os.pipe(); child = os.fork()\n"
+        "found = [ids.issue(b's' * 32, model='m', version=1, time=0) for _ in range(50)]\n"
+        "if not child: os.write(writer, ' '.join(found).encode()); os._exit(0)\n"
+        "os.waitpid(child, 0); others = os.read(reader, 1 << 20).decode().split()\n"
+        "print(len({*found, *others}))"
+    )
+    out = subprocess.run([sys.executable, "-c", story], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "100"
