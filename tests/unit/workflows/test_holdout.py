@@ -122,3 +122,47 @@ def test_a_metric_that_a_segment_cannot_give_is_left_out():
     )  # fmt: skip
     found = expected_in(spec, whole.part(Segment("plan", "pro")))
     assert [item.name for item in found.metrics] == ["accuracy"]
+
+
+def in_time(rows, *, shared):
+    """A hold-out of 40 days whose errors have a part that each day shares."""
+    rng = np.random.default_rng(1)
+    day = np.arange(rows) * 40 // rows
+    y = rng.normal(size=rows)
+    error = shared * rng.normal(size=40)[day] + rng.normal(size=rows)
+    stamps = pl.Series(day * 86_400_000_000 + np.arange(rows)).cast(pl.Datetime("us", "UTC"))
+    segment = np.where(np.arange(rows) % 2, "a", "b")
+    return Holdout(pl.DataFrame({"plan": segment}), y, Output(y + error), stamps)
+
+
+RMSE = ModelSpec(
+    1, "regression", (), time="ts", primary_metric="rmse",
+    metrics=(Metric("rmse", 1.4, 1.3, 1.5, False),),
+)  # fmt: skip
+
+
+def width(spec):
+    return spec.metric.high - spec.metric.low
+
+
+def test_days_that_share_their_errors_make_the_expectation_wider():
+    rows = in_time(4000, shared=2.0)
+    alone = Holdout(rows.rows, rows.labels, rows.output)
+    assert alone.blocks is None
+    assert rows.blocks.shape == (4000,)
+    assert width(expected_in(RMSE, rows)) > 2 * width(expected_in(RMSE, alone))
+
+
+def test_days_that_share_nothing_leave_the_expectation_nearly_as_it_is():
+    rows = in_time(4000, shared=0.0)
+    alone = Holdout(rows.rows, rows.labels, rows.output)
+    assert width(expected_in(RMSE, rows)) < 1.8 * width(expected_in(RMSE, alone))
+    assert expected_in(RMSE, rows).metric.value == expected_in(RMSE, alone).metric.value
+
+
+def test_a_part_of_a_holdout_keeps_its_times():
+    rows = in_time(400, shared=1.0)
+    part = rows.part(Segment("plan", "a"))
+    assert part.times.len() == part.rows.height == 200
+    assert part.times.to_list() == rows.times.to_list()[1::2]
+    assert len(np.unique(part.blocks)) == len(np.unique(rows.blocks))

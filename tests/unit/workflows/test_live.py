@@ -1,6 +1,7 @@
 """The live rows of a check: windows, labels, scores, and what is said when there are none."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -171,3 +172,43 @@ def test_the_same_moment_with_other_inputs_is_another_row():
         {"key": ["a", "a"], "time": [1, 1], "features": [{"x": 1.0}, {"x": 2.0}]}
     )
     assert _once(answered, ModelSpec(1, "binary", (), key="k", time="t")).height == 2
+
+
+@pytest.mark.parametrize(
+    ("known_to", "counted"), [(None, 500), ("2026-01-01T00:00:00+00:00", 499), (99, 400), (499, 0)]
+)
+def test_the_labels_that_training_knew_are_not_counted_as_new(config, known_to, counted):
+    frame = table(500)
+    log(config, frame)
+    if isinstance(known_to, int):
+        known_to = (START + dt.timedelta(hours=known_to)).isoformat()
+    spec = replace(SPEC, known_to=known_to, trained_rows=400)
+    empty = from_log(
+        config, VERSION, spec, since="2027-01-01T00:00:00+00:00", until="2027-01-02T00:00:00+00:00"
+    )
+    judged = judge(config, VERSION, spec, empty, drifted=False)
+    said = next(item for item in judged.decision.reasons if item.startswith("labelled rows"))
+    assert f"of the 400 training rows ({counted})" in said
+    assert ("below" in said) is (counted < 0.25 * 400)
+    assert judged.decision.retrain is (counted >= 0.25 * 400)
+
+
+def test_what_training_knew_goes_before_where_its_rows_ended(config):
+    log(config, table(500))
+    spec = replace(
+        SPEC,
+        trained_to=(START + dt.timedelta(hours=99)).isoformat(),
+        known_to=(START + dt.timedelta(hours=498)).isoformat(),
+        trained_rows=1,
+    )
+    window = {"since": "2027-01-01T00:00:00+00:00", "until": "2027-01-02T00:00:00+00:00"}
+    judged = judge(config, VERSION, spec, from_log(config, VERSION, spec, **window), drifted=False)
+    assert any("of the 1 training rows (1)" in reason for reason in judged.decision.reasons)
+
+
+def test_stretches_are_of_models_that_know_the_time(config):
+    log(config, table(200))
+    window = {"since": START, "until": START + dt.timedelta(days=30)}
+    live = from_log(config, VERSION, SPEC, **window)
+    assert live.blocks(SPEC).shape == (live.rows.height,)
+    assert live.blocks(replace(SPEC, time=None)) is None
