@@ -8,10 +8,12 @@ out, the old one stays in, and the reason stands in /metrics and the log. While 
 not answer, what is loaded keeps serving, and a start falls back to the last good local copy.
 """
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.config import Config
@@ -20,6 +22,8 @@ from lifecycle.records import ModelRef
 from lifecycle.rollout.plan import CHAMPION
 from lifecycle.serve import copies
 from lifecycle.serve.engine import Engine
+from lifecycle.serve.outward import outward
+from lifecycle.serve.pauses import gently
 from lifecycle.serve.slots import Slot, SlotTable
 from lifecycle.stores import registry
 from lifecycle.stores.tracking import connect
@@ -27,6 +31,7 @@ from lifecycle.stores.tracking import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+GLANCE_SECONDS = 0.2  # between two looks whether another worker was told to hurry
 RETRY_SECONDS = 60.0  # before a version that could not be loaded is tried again
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -51,20 +56,32 @@ class Watch:
         config: where the registry and the local copies are.
         engine: whose table is kept.
         names: model references; those with an alias are followed, versions stand still.
+        shared: a folder that the workers of one server share; None: there is one worker.
+
+    Attributes:
+        polled: when the registry was last asked, seconds since 1970; 0: never.
+        answered: when it last answered.
+        trouble: why it is not followed now; empty when it is.
 
     Raises:
         ModelNotFound: a name is no model reference.
         ServeError: two names are of one model.
     """
 
-    def __init__(self, config: Config, engine: Engine, names: Sequence[str]) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, names: Sequence[str], *, shared: Path | None = None
+    ) -> None:
         self.config = config
         self.engine = engine
         self.refs = _distinct(names)
+        self.polled = self.answered = 0.0
+        self.trouble = ""
         self._client: MlflowClient | None = None
         self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
-        self._down = False
         self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._told = shared / "hurry" if shared else None  # its time says when a worker was told
+        self._heard = 0
         self._thread = threading.Thread(target=self._run, name="lifecycle-reload", daemon=True)
 
     def load(self) -> SlotTable:
@@ -99,25 +116,44 @@ class Watch:
     def stop(self) -> None:
         """Stop following; a load that is under way is let go."""
         self._stop.set()
+        self._hurry.set()
+
+    def hurry(self) -> None:
+        """Look now, and have the other workers look, instead of when the time has come."""
+        self._hurry.set()
+        if self._told is not None:
+            with contextlib.suppress(OSError):  # the others look when their time has come
+                self._told.write_text(str(time.time_ns()))
 
     def poll(self) -> None:
         """Look once whether an alias moved, and swap if it did; never raises a LifecycleError."""
         for ref in self.refs:
             if ref.alias is None:
                 continue
+            self.polled = time.time()
             group = self.engine.table.groups.get(ref.name)
             serving = next(iter(group.slots.values())) if group else None
             try:
-                self._client = self._client or connect(self.config)
+                if self._client is None:
+                    with gently():
+                        self._client = connect(self.config)
                 one = self._fetched(ref, serving)
+            except RegistryUnavailable as error:
+                self._trouble(error)
+                return  # each further model would wait as long
             except LifecycleError as error:
                 self._trouble(error)
                 continue
-            self._down = False
+            self.answered, self.trouble = time.time(), ""
             if one is not None:
-                self.engine.table = self.engine.table.with_only(one, arm=ref.alias)
-                self.engine.figures.swapped(ref.name)
-                _LOG.warning("%s is now version %s (%s)", ref, one.version, one.loaded.how)
+                self._swap(ref, one)
+
+    def _swap(self, ref: ModelRef, one: Slot) -> None:
+        assert ref.alias is not None
+        self.engine.table = self.engine.table.with_only(one, arm=ref.alias)
+        self.engine.figures.swapped(ref.name)
+        more = {"event": "swapped", "model": ref.name, "version": one.version}
+        _LOG.warning("%s is now version %s (%s)", ref, one.version, one.loaded.how, extra=more)
 
     def _fetched(self, ref: ModelRef, serving: Slot | None) -> Slot | None:
         """A warmed slot of what the reference means; None when that serves, or cannot."""
@@ -125,13 +161,15 @@ class Watch:
         version = registry.find(self._client, ref)
         loaded = serving.loaded.version if serving else None
         if loaded and (loaded.version, loaded.digest) == (version.version, version.digest):
+            self.engine.figures.reasons.pop(ref.name, None)  # what was refused is not asked for
             return None
         mark = (ref.name, version.version)
         if serving and time.monotonic() - self._failed.get(mark, -RETRY_SECONDS) < RETRY_SECONDS:
             return None
         try:
-            folder = copies.copy(self._client, version, self.config)
-            one = copies.warmed(ref, folder, self.config)
+            with gently():
+                folder = copies.copy(self._client, version, self.config)
+                one = copies.warmed(ref, folder, self.config)
             copies.remember(ref, folder)
         except RegistryUnavailable:
             raise
@@ -139,9 +177,14 @@ class Watch:
             if serving is None:
                 raise
             self._failed[mark] = time.monotonic()
-            self.engine.figures.not_swapped(ref.name, f"version {version.version}: {error.what}")
+            reason = f"version {version.version}: {outward(error.what)}"
+            self.engine.figures.not_swapped(ref.name, reason)
             _LOG.error(
-                "version %s stays out, %s serves on: %s", version.version, serving.version, error
+                "version %s stays out, %s serves on: %s",
+                version.version,
+                serving.version,
+                error,
+                extra={"event": "refused", "model": ref.name, "version": version.version},
             )
             return None
         return one
@@ -149,14 +192,35 @@ class Watch:
     def _trouble(self, error: LifecycleError) -> None:
         """Count a registry that does not answer; say so once, not at every look."""
         self.engine.figures.polls_failed += 1
-        if not self._down:
+        if not self.trouble:
             where = " (the alias is gone)" if isinstance(error, ModelNotFound) else ""
-            _LOG.warning("the registry is not followed%s: %s", where, error)
-        self._down = True
+            more = {"event": "registry_down"}
+            _LOG.warning("the registry is not followed%s: %s", where, error, extra=more)
+        self.trouble = outward(error.what)
 
     def _run(self) -> None:
-        while not self._stop.wait(self.config.serve.poll_seconds):
+        while not self._stop.is_set():
+            self._rest()
+            if self._stop.is_set():
+                return
             try:
                 self.poll()
             except Exception:  # noqa: BLE001 - the server must not stop following for any reason
                 _LOG.exception("following the registry failed; trying again")
+
+    def _rest(self) -> None:
+        """Wait until the next look, or until this worker or another is told to hurry."""
+        end = time.monotonic() + self.config.serve.poll_seconds
+        while (left := end - time.monotonic()) > 0:
+            glance = left if self._told is None else min(left, GLANCE_SECONDS)
+            told = self._when_told()
+            if self._hurry.wait(glance) or told != self._heard:
+                self._heard = told
+                break
+        self._hurry.clear()
+
+    def _when_told(self) -> int:
+        try:
+            return self._told.stat().st_mtime_ns if self._told else 0
+        except OSError:
+            return 0
