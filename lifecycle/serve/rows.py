@@ -1,0 +1,31 @@
+"""What a request asks, once it is decoded.
+
+>>> Rows({"age": np.array([31.0])}, 1).count
+1
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np  # noqa: F401 - for the example
+
+from lifecycle.models.predicting import Array, Columns
+
+
+@dataclass(slots=True)
+class Rows:
+    """What a request asks: n rows of model inputs and what goes to the log with them.
+
+    Attributes:
+        columns: one array of length n for every feature, in the signature's order.
+        count: n, at least 1.
+        time: the rows' own times in UTC, datetime64[us] of length n; None: not sent.
+        key: the rows' keys, length n; None: not sent.
+        params: the request's `params`, checked, with the signature's defaults; None: not sent.
+    """
+
+    columns: Columns
+    count: int
+    time: Array | None = None
+    key: list[str | None] | None = None
+    params: dict[str, Any] | None = None
