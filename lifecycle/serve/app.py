@@ -17,9 +17,9 @@ from typing import Any
 from lifecycle.errors import LifecycleError, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.named import named
-from lifecycle.serve.decode import Rows
 from lifecycle.serve.engine import INLINE_NS, Answer, Choice
 from lifecycle.serve.protocols import mlflow
+from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import (
     Asked,
     Chore,
@@ -39,8 +39,11 @@ from lifecycle.serve.wire import (
 PROTOCOLS = {
     "mlflow": "lifecycle.serve.protocols.mlflow:routes",
     "operations": "lifecycle.serve.protocols.operations:routes",
+    "v2": "lifecycle.serve.protocols.v2:routes",
+    "tfserving": "lifecycle.serve.protocols.tfserving:routes",
+    "kserve": "lifecycle.serve.protocols.kserve:routes",
 }
-LONG = 64 * 1024  # bytes; longer bodies are decoded in the worker thread
+LONG = 64 * 1024  # bytes; longer bodies, and packed ones, are decoded in the worker thread
 WAITING = 128  # requests that may wait for the worker thread
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -78,16 +81,17 @@ class App:
                 self.guard(request)
             route, request.params = self.routes.find(request.method, request.path)
         except Refused as error:
-            failure = self.routes.failure(request.path)
-            reply(self._turned_away(request, failure or mlflow.failure, error, failure is None))
+            known = self.routes.known(request.path)
+            failure = known.failure if known else self.routes.manner(request.path)
+            reply(self._turned_away(known, failure or mlflow.failure, error))
             return
-        if len(request.body) > LONG:
+        if len(request.body) > LONG or b"content-encoding" in request.headers:
             self._in(self._worker, lambda: route.handler(request), request, route, reply)
             return
         try:
             made = route.handler(request)
         except Exception as error:  # noqa: BLE001 - each has its answer
-            reply(self._failed(request, route, error))
+            reply(self._failed(route, error))
             return
         self._settle(made, request, route, reply)
 
@@ -133,7 +137,7 @@ class App:
 
             def done(answer: Answer | Exception) -> None:
                 if isinstance(answer, Exception):
-                    reply(self._failed(request, route, answer))
+                    reply(self._failed(route, answer))
                 else:
                     reply(write(answer))
 
@@ -153,12 +157,12 @@ class App:
     ) -> None:
         """Do work in a thread, then go on here."""
         if self._waiting >= WAITING:
-            reply(self._failed(request, route, Refused(503, "too many requests are waiting")))
+            reply(self._failed(route, Refused(503, "too many requests are waiting")))
             return
 
         def done(made: Response | Asked | Chore | Exception) -> None:
             if isinstance(made, Exception):
-                reply(self._failed(request, route, made))
+                reply(self._failed(route, made))
             else:
                 self._settle(made, request, route, reply)
 
@@ -181,11 +185,8 @@ class App:
 
         thread.submit(work).add_done_callback(finished)
 
-    def _turned_away(
-        self, request: Request, failure: Failure, error: Refused, unknown: bool = False
-    ) -> Response:
-        path = "other" if unknown else request.path
-        self.engine.figures.turned_away(path, error.status)
+    def _turned_away(self, route: Route | None, failure: Failure, error: Refused) -> Response:
+        self.engine.figures.turned_away(route.path if route else "other", error.status)
         more: Headers = error.headers
         if error.status == 405:
             more = ((b"allow", str(error).rpartition(" takes ")[2].encode()),)
@@ -195,22 +196,22 @@ class App:
             error.status, failure(error.status, str(error)), headers=more, close=error.close
         )
 
-    def _failed(self, request: Request, route: Route, error: Exception) -> Response:
+    def _failed(self, route: Route, error: Exception) -> Response:
         """The answer to what went wrong; nothing of the inside is told."""
         if isinstance(error, Refused):
-            return self._turned_away(request, route.failure, error)
+            return self._turned_away(route, route.failure, error)
         if isinstance(error, PredictionFailed):  # it is logged and counted already
             body = route.failure(500, str(error))
             return Response(500, body, headers=((b"x-prediction-id", error.error_id.encode()),))
         if not isinstance(error, LifecycleError):
             _LOG.error("%s failed", route.path, exc_info=error)
-            return self._turned_away(request, route.failure, Refused(500, "an error of the server"))
+            return self._turned_away(route, route.failure, Refused(500, "an error of the server"))
         code = status(error)
         told = str(error)
         if code == 503:
             _LOG.error("%s", error)
             told = "nothing can be stored now, so nothing is answered; send it again"
-        return self._turned_away(request, route.failure, Refused(code, told))
+        return self._turned_away(route, route.failure, Refused(code, told))
 
     def _gauges(self) -> Iterable[Gauge]:
         for name, group in self.engine.table.groups.items():

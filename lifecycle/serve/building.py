@@ -56,9 +56,11 @@ def build(config: Config, names: Sequence[str]) -> Built:
     engine = Engine(SlotTable(), secret=ids.secret(config.log.dir))
     watch = Watch(config, engine, names)
     watch.load()
-    writer = PredictionWriter(config.log.dir, seal_seconds=config.log.seal_seconds)
+    writer = PredictionWriter.of(config.log)
     engine.writer = writer
-    service = Service(engine, add_labels=labeller(engine, config))
+    service = Service(
+        engine, add_labels=labeller(engine, config), max_body=config.serve.max_body_mb << 20
+    )
     return Built(App(service, guard=guard), watch, writer)
 
 

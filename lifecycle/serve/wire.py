@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Any
 
 from lifecycle.errors import DataError, LifecycleError, LogError, ModelNotFound
-from lifecycle.serve.decode import Rows
 from lifecycle.serve.engine import Answer, Choice, Engine
+from lifecycle.serve.rows import Rows
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -118,12 +118,14 @@ class Service:
         add_labels: stores late labels of a model and returns how many; None: they are not taken.
         draining: set when the server is told to stop: health checks fail, connections are closed.
         gauges: what /metrics asks for beside the engine's figures.
+        max_body: bytes of the longest body, also of one that came compressed.
     """
 
     engine: Engine
     add_labels: AddLabels | None = None
     draining: bool = False
     gauges: list[Callable[[], Iterable[Gauge]]] = field(default_factory=list)
+    max_body: int = 16 << 20
 
     @property
     def ready(self) -> bool:
@@ -158,8 +160,10 @@ class Routes:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._plain: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Route]]] = []
+        self._manners: dict[str, Failure] = {}
         patterns: dict[str, dict[str, Route]] = {}
         for route in routes:
+            self._manners.setdefault(route.path.split("/", 2)[1], route.failure)
             kept = patterns if "{" in route.path else self._plain
             kept.setdefault(route.path, {})[route.method] = route
         for path, methods in patterns.items():
@@ -188,10 +192,14 @@ class Routes:
             raise Refused(405, f"{path[:100]} takes {', '.join(methods)}")
         return route, dict(params)
 
-    def failure(self, path: str) -> Failure | None:
-        """How a path's protocol writes errors; None for a path that is not known."""
+    def known(self, path: str) -> Route | None:
+        """A route of a path, whatever its method; None for a path that is not known."""
         methods = self._plain.get(path) or self._match(path)[0]
-        return next(iter(methods.values())).failure if methods else None
+        return next(iter(methods.values())) if methods else None
+
+    def manner(self, path: str) -> Failure | None:
+        """How the protocol writes errors whose paths begin as this one does."""
+        return self._manners.get(path.split("/", 2)[1] if path.startswith("/") else "")
 
     def _matched(self, path: str) -> tuple[dict[str, Route] | None, tuple[tuple[str, str], ...]]:
         for pattern, methods in self._patterns:

@@ -25,8 +25,9 @@ import numpy as np
 from lifecycle.errors import DataError
 from lifecycle.models.parameters import refuse
 from lifecycle.records import Column
-from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.serve.decode import Decoder
 from lifecycle.serve.protocols.tensors import BYTES, DATATYPES, Parameters, Tensor, dims, shown
+from lifecycle.serve.rows import Rows
 
 # of an input of the type that MLflow's signature names
 COLUMN_DATATYPES: Mapping[str, str] = MappingProxyType(

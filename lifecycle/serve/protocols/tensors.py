@@ -89,7 +89,7 @@ def of_values(
         DataError: the datatype is not known, the shape contradicts the values, or one of them is
             out of the datatype's range; names the tensor.
     """
-    dtype, size = _checked(name, datatype, shape)
+    dtype, size = checked(name, datatype, shape)
     if len(values) != size:
         raise DataError(
             f"tensor {shown(name)} has the shape {dims(shape)} and {len(values)} elements",
@@ -115,7 +115,7 @@ def of_raw(
     Raises:
         DataError: datatype, shape and bytes do not fit; names the tensor.
     """
-    dtype, size = _checked(name, datatype, shape)
+    dtype, size = checked(name, datatype, shape)
     data: Array | list[Any]
     if dtype is None:
         data = _elements(name, raw)
@@ -196,8 +196,12 @@ def _answered(name: str, values: Array) -> Tensor:
     return Tensor(name, BYTES, array.shape, texts, {"content_type": "pd_json"})
 
 
-def _checked(name: str, datatype: str, shape: Sequence[int]) -> tuple[np.dtype[Any] | None, int]:
-    """The datatype's array type, None for BYTES, and how many elements the shape has."""
+def checked(name: str, datatype: str, shape: Sequence[int]) -> tuple[np.dtype[Any] | None, int]:
+    """The datatype's array type, None for BYTES, and how many elements the shape has.
+
+    Raises:
+        DataError: the datatype is not known, or a size is negative; names the tensor.
+    """
     dtype = DATATYPES.get(datatype)
     if dtype is None and datatype != BYTES:
         raise DataError(

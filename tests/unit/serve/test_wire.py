@@ -65,7 +65,7 @@ ROUTES = Routes(
 def test_a_route_is_found_with_what_its_names_stand_for(method, path, body, params):
     route, found = ROUTES.find(method, path)
     assert (route.handler(Request(method, path)).body, found) == (body, params)
-    assert ROUTES.failure(path) is route.failure
+    assert ROUTES.known(path).failure is route.failure
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_path_that_is_not_there(path):
     with pytest.raises(Refused) as caught:
         ROUTES.find("GET", path)
     assert caught.value.status == 404
-    assert ROUTES.failure(path) is None
+    assert ROUTES.known(path) is None
 
 
 @pytest.mark.parametrize(
