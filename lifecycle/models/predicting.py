@@ -143,6 +143,22 @@ class Output:
         return Output(self.prediction[start:stop], scores, raw)
 
 
+class Given(dict[str, Array]):
+    """A request whose model takes something else than columns: an array, a dict of arrays, a list.
+
+    >>> Given({"0": np.array([1.0])}, np.array([[1.0]])).data.shape
+    (1, 1)
+
+    Args:
+        columns: what of it goes to the log, arrays of one length.
+        data: what the model is given.
+    """
+
+    def __init__(self, columns: Columns, data: Any) -> None:
+        super().__init__(columns)
+        self.data = data
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that answers; safe to call from several threads.
@@ -160,6 +176,7 @@ class LoadedModel:
         together: rows of different requests may be answered in one call, since each row's answer
             is its own and `Output.part` finds it.
         parameters: the params of the model's signature; None where it has none.
+        forms: reads the requests of a model whose signature is no list of plain columns.
     """
 
     spec: ModelSpec
@@ -169,6 +186,7 @@ class LoadedModel:
     estimator: Any = field(default=None, repr=False)
     together: bool = True
     parameters: Parameters | None = None
+    forms: Any = field(default=None, repr=False)
 
     def predict(self, columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
         """Answer n rows.

@@ -14,22 +14,23 @@ is not sure of, MLflow's predict is called.
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lifecycle.errors import ModelRefused
+from lifecycle.models.forms import PLAIN, needed
 from lifecycle.models.inputs import table
 from lifecycle.models.parameters import Parameters
-from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, labels
+from lifecycle.models.predicting import Array, Columns, Given, LoadedModel, Output, labels
 from lifecycle.records import ModelSpec
 
 # flavours whose models answer each row by itself
 ROW_BY_ROW = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.sklearn", "mlflow.xgboost"}
 # flavours that are given the frame as MLflow's enforcement leaves it
 _DIRECT = {"mlflow.pyfunc.model", "mlflow.catboost", "mlflow.lightgbm", "mlflow.xgboost"}
-PLAIN = {"double", "float", "long", "integer", "boolean", "string", "datetime", "binary"}
 _NUMBERS = {"double", "float", "integer"}  # whole in a float64
 _SCALARS = (bool, int, float, np.generic)
 
@@ -60,16 +61,60 @@ def load(
             where=root,
             fix="install what its requirements.txt lists",
         ) from error
+    forms = needed(described, plain=bool(spec.features))
     predict = _predict(model, spec, described, boost=parameters is None)
 
     def answer(columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
         given = None if params is None else dict(params)
         count = len(next(iter(columns.values())))
+        if isinstance(columns, Given):
+            return answered(model.predict(columns.data, params=given), count, spec)
         return answered(predict(columns, given), count, spec)
 
     flavour = described.get("flavors", {}).get("python_function", {})
-    together = flavour.get("loader_module") in ROW_BY_ROW
-    return LoadedModel(spec, "pyfunc", answer, together=together, parameters=parameters)
+    together = forms is None and flavour.get("loader_module") in ROW_BY_ROW
+    return LoadedModel(
+        spec, "pyfunc", answer, together=together, parameters=parameters, forms=forms
+    )
+
+
+def with_forms(
+    model: LoadedModel, root: Path, described: Mapping[str, Any], *, method: str
+) -> LoadedModel:
+    """A scikit-learn model that takes what MLflow would give it, where that is no frame.
+
+    Args:
+        model: answers frames of columns.
+        root: the folder that holds `MLmodel`.
+        described: what `MLmodel` says.
+        method: the estimator's method that plain MLflow answers with.
+    """
+    forms = needed(described, plain=bool(model.spec.features))
+    if forms is None:
+        return model
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
+
+    enforcing = PyFuncModel(Model.load(str(root)), _Estimator(getattr(model.estimator, method)))
+    plain, spec = model.answer, model.spec
+
+    def answer(columns: Columns) -> Output:
+        if not isinstance(columns, Given):
+            return plain(columns)
+        count = len(next(iter(columns.values())))
+        return answered(enforcing.predict(columns.data), count, spec)
+
+    return replace(model, answer=answer, together=False, forms=forms.of(model.estimator))
+
+
+class _Estimator:
+    """What mlflow.sklearn makes of an estimator, without loading it a second time."""
+
+    def __init__(self, method: Callable[[Any], Any]) -> None:
+        self._method = method
+
+    def predict(self, data: Any) -> Any:
+        return self._method(data)
 
 
 def answered(result: Any, count: int, spec: ModelSpec | None = None) -> Output:
