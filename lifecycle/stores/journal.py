@@ -33,6 +33,7 @@ import numpy as np
 import polars as pl
 
 from lifecycle.errors import DataError, LogError
+from lifecycle.stores import tombstones
 from lifecycle.stores.rows import (
     Head,
     OldRecord,
@@ -88,6 +89,7 @@ class Journal:
         self._known: dict[tuple[Any, ...], int] = {}
         self._plans: dict[tuple[str, int], _Plan] = {}
         self._frame = bytearray()
+        self._torn = False
         draft = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,20 +198,34 @@ class Journal:
         with memoryview(frame) as view:
             _FRAME.pack_into(frame, 0, len(view) - _FRAME.size, crc32(view[_FRAME.size :]))
         try:
+            if self._torn:  # what stands behind a torn record would never be read
+                os.ftruncate(self._file, self.size)
+                self._torn = False
             written = os.write(self._file, frame)
+            self._torn = written < len(frame)
             while written < len(frame):  # the rest goes in as well, or the reason comes out
                 written += os.write(self._file, frame[written:])
+            self._torn = False
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file, self.size)
+            if self._torn:
+                with suppress(OSError):
+                    os.ftruncate(self._file, self.size)
+                    self._torn = False
             raise LogError(
                 f"the prediction log cannot be written: {error}", where=self.path, fix=_DISK
             ) from error
         self.size += len(frame)
 
-    def close(self) -> None:
-        """Let go of the lock; the file stays for whoever seals it. Safe to call twice."""
+    def close(self, *, unlock: bool = True) -> None:
+        """Let go of the journal; the file stays for whoever seals it. Safe to call twice.
+
+        Args:
+            unlock: also where a child of this process still has the file open; the child itself,
+                whose lock it is not, says False.
+        """
         if self._file >= 0:
+            if unlock:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
         self._file = -1  # the number may be another file's now
 
@@ -267,7 +283,8 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
     """
     heads: list[Head] = []
     rows: dict[int, list[Record]] = {}
-    for record in _records(path, damaged=damaged):
+    places: dict[int, list[int]] = {}
+    for place, record in _records(path, damaged=damaged):
         if isinstance(record, Head):
             heads.append(record)
         elif record.head >= len(heads):
@@ -277,15 +294,25 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
         elif model is None or heads[record.head].model == model:
             found = renewed(record) if isinstance(record, OldRecord) else record
             rows.setdefault(record.head, []).append(found)
-    return {index: assembled(heads[index], found) for index, found in rows.items()}
+            places.setdefault(record.head, []).append(place)
+    frames = {index: assembled(heads[index], found) for index, found in rows.items()}
+    erased = tombstones.read(path)
+    if erased:
+        for index, frame in frames.items():
+            begins = np.repeat(places[index], [record.rows for record in rows[index]])
+            kept = tombstones.kept(frame["key"], begins, erased, heads[index].model)
+            frames[index] = frame.filter(kept)
+    return {index: frame for index, frame in frames.items() if len(frame)}
 
 
-def _records(path: Path, *, damaged: bool) -> Iterator[Head | OldRecord | Record]:
+def _records(path: Path, *, damaged: bool) -> Iterator[tuple[int, Head | OldRecord | Record]]:
+    """Each record, and at which byte it begins."""
     content = path.read_bytes()
     place = 0
     while place + _FRAME.size <= len(content):
         length, checksum = _FRAME.unpack_from(content, place)
-        start, place = place + _FRAME.size, place + _FRAME.size + length
+        start, begin = place + _FRAME.size, place
+        place = start + length
         if place > len(content):
             return
         payload = content[start:place]
@@ -294,11 +321,12 @@ def _records(path: Path, *, damaged: bool) -> Iterator[Head | OldRecord | Record
                 return
             raise _damage(path, f"at byte {start}")
         try:
-            yield _decode(payload)
+            record = _decode(payload)
         except msgspec.MsgspecError as error:
             if damaged:
                 return
             raise _damage(path, f"at byte {start}: {error}") from error
+        yield begin, record
 
 
 def _damage(path: Path, what: str) -> LogError:

@@ -23,43 +23,54 @@ import logging
 import os
 import threading
 import time as clock
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote
+from typing import Literal
 
 import numpy as np
-import polars as pl
 
-from lifecycle.errors import DataError, LogError
-from lifecycle.stores import journal, sealed
+from lifecycle.config import LogConfig
+from lifecycle.errors import LogError
+from lifecycle.stores import upkeep
 from lifecycle.stores.journal import Journal
-from lifecycle.stores.rows import COLUMNS, TIME, dated
-from lifecycle.stores.sealed import Moment
+from lifecycle.stores.log import PredictionLog
+from lifecycle.stores.masking import Mask
+from lifecycle.stores.rows import dated
+from lifecycle.stores.upkeep import Kept
 
+__all__ = ["PredictionLog", "PredictionWriter"]
+
+UPKEEP_SECONDS = 600.0  # between merging and deleting sealed files
+APART_BYTES = 4 << 20  # more is sealed by a process of its own, which does not hold up this one
+_RETRY_SECONDS = 1.0
 _LOGGER = logging.getLogger("lifecycle.log")
-_EMPTY: dict[str, pl.DataType] = {
-    **dict.fromkeys(COLUMNS, pl.String()),
-    "time": TIME,
-    "version": pl.Int64(),
-    "step": pl.Int64(),
-    "latency_ms": pl.Float64(),
-    "features": pl.Struct({}),
-    "prediction": pl.Null(),
-    "score": pl.Float64(),
-}
 
 
 class PredictionWriter:
     """Keeps what a process answers: into its journal at once, into Parquet every now and then.
 
-    Safe for several threads, and after a fork. Sealing runs in a thread of its own; without one
-    (`background=False`) filled journals are let go, for `PredictionLog.seal` in any process.
+    Safe for several threads, and after a fork. Sealing runs in a thread of its own, large journals
+    in a process of the lowest priority; without them (`background=False`) filled journals are let
+    go, for `PredictionLog.seal` in any process.
+
+    Args:
+        directory: the log's folder.
+        seal_seconds: how long a row stays unsealed at most, about.
+        seal_bytes: a journal that is longer is sealed earlier.
+        background: seal by itself.
+        policy: what becomes of rows that cannot be written, as on a full disk: `strict` raises,
+            so that nothing is answered that is not logged; `available` counts them and goes on.
+        mask: features that must not be in the log.
+        keep_days: sealed rows that are older are deleted now and then; 0 keeps them.
+        keep_gb: the oldest days beyond this size are deleted; 0 keeps them.
 
     Attributes:
         trouble: why the last sealing failed, empty when it did not. The rows are in the journal.
+        lost: rows that could not be logged, of the policy `available`.
+        kept: what became of sealed files so far: merged, deleted.
+
+    Raises:
+        LogError: the folder cannot be written, and the policy is `strict`.
     """
 
     def __init__(
@@ -69,19 +80,53 @@ class PredictionWriter:
         seal_seconds: float = 60.0,
         seal_bytes: int = 32 << 20,
         background: bool = True,
+        policy: Literal["strict", "available"] = "strict",
+        mask: Mask | None = None,
+        keep_days: float = 0.0,
+        keep_gb: float = 0.0,
     ) -> None:
         self.directory = Path(directory)
         self.trouble = ""
+        self.lost = 0
+        self.kept = Kept()
         self._seconds, self._bytes, self._background = seal_seconds, seal_bytes, background
-        self._full: list[Journal] = []
+        self._available, self._mask = policy == "available", mask
+        self._keep_days, self._keep_gb = keep_days, keep_gb
         self._start()
+
+    @classmethod
+    def of(cls, config: LogConfig) -> "PredictionWriter":
+        """The writer that the configuration asks for.
+
+        Raises:
+            LogError: the folder or the log's secret cannot be used.
+            ConfigError: a feature is both dropped and hashed.
+        """
+        return cls(
+            config.dir,
+            seal_seconds=config.seal_seconds,
+            policy=config.policy,
+            mask=Mask.of(config),
+            keep_days=config.keep_days,
+            keep_gb=config.keep_gb,
+        )
 
     def _start(self) -> None:
         self._pid = os.getpid()
         self._lock, self._sealing = threading.Lock(), threading.Lock()
         self._stop, self._wake = threading.Event(), threading.Event()
-        self._journal = Journal(self.directory / "journal")
+        self._closed = False
+        self._losing = False
+        self._journal: Journal | None = None
+        self._retry = 0.0
+        try:
+            self._journal = Journal(self.directory / "journal")
+        except LogError as error:
+            if not self._available:
+                raise
+            self._miss(0, error)
         self._due = clock.monotonic() + self._seconds
+        self._upkeep = clock.monotonic() + UPKEEP_SECONDS
         self._thread: threading.Thread | None = None
         if self._background:
             self._thread = threading.Thread(target=self._run, name="lifecycle-seal", daemon=True)
@@ -141,53 +186,82 @@ class PredictionWriter:
             rows = len(next(iter(features.values()), "1"))
         if not isinstance(time, int):
             time = dated(time, clock.time_ns() // 1000)
+        if self._mask is not None:
+            features, types = self._mask.apply(features, types or {})
+            block = None
         with self._lock:
-            self._journal.append(
-                model,
-                version,
-                prediction_id,
-                rows=rows,
-                time=time,
-                features=features,
-                prediction=prediction,
-                score=score,
-                arm=arm,
-                step=step,
-                key=key,
-                latency_ms=latency_ms,
-                error=error,
-                types=types,
-                block=block,
-            )
-            if self._journal.size > self._bytes or clock.monotonic() > self._due:
+            try:
+                self._opened().append(
+                    model,
+                    version,
+                    prediction_id,
+                    rows=rows,
+                    time=time,
+                    features=features,
+                    prediction=prediction,
+                    score=score,
+                    arm=arm,
+                    step=step,
+                    key=key,
+                    latency_ms=latency_ms,
+                    error=error,
+                    types=types,
+                    block=block,
+                )
+            except LogError as problem:
+                if not self._available or self._closed:
+                    raise
+                self._miss(rows, problem)
+                return
+            if self._losing:
+                self._losing = False
+                _LOGGER.warning("predictions are logged again; %d rows were not", self.lost)
+            if self._opened().size > self._bytes or clock.monotonic() > self._due:
                 try:
                     self._rotate()
                 except LogError as problem:  # this request is logged; the journal grows on
                     self.trouble = str(problem)
 
-    def _forked(self) -> bool:
-        """Whether this is a child of the writer's process; the journals are then let go.
+    def _opened(self) -> Journal:
+        """The journal; one that could not be made is tried again every now and then.
 
-        They are the parent's, which goes on appending to them: a child must not seal them.
+        Raises:
+            LogError: it cannot be made.
+        """
+        if self._journal is None:
+            if clock.monotonic() < self._retry:
+                raise LogError("the prediction log cannot be written", where=self.directory)
+            self._retry = clock.monotonic() + _RETRY_SECONDS
+            self._journal = Journal(self.directory / "journal")
+        return self._journal
+
+    def _miss(self, rows: int, problem: LogError) -> None:
+        """Count rows that were answered and not logged; say so once until it works again."""
+        self.lost += rows
+        if not self._losing:
+            self._losing = True
+            _LOGGER.warning("predictions are answered without being logged: %s", problem)
+
+    def _forked(self) -> bool:
+        """Whether this is a child of the writer's process; the journal is then let go.
+
+        It is the parent's, which goes on appending to it: a child must not seal it.
         """
         if os.getpid() == self._pid:
             return False
-        for inherited in (*self._full, self._journal):
-            inherited.close()
-        self._full = []
+        if self._journal is not None:
+            self._journal.close(unlock=False)
         return True
 
     def _rotate(self) -> None:
-        full = self._journal
+        """Let a filled journal go, for whoever seals it; a new one takes its place."""
         self._due = clock.monotonic() + self._seconds
-        if not full.size:
+        full = self._journal
+        if full is None or not full.size:
             return
         self._journal = Journal(self.directory / "journal")
-        if self._background:
-            self._full.append(full)
-            self._wake.set()
-        else:
-            full.close()
+        full.close()
+        self._wake.set()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -195,8 +269,7 @@ class PredictionWriter:
                 with self._lock:
                     if clock.monotonic() >= self._due:
                         self._rotate()
-                self._seal_full()
-                PredictionLog(self.directory).seal()
+                self._seal()
                 self.trouble = ""
             except Exception as error:  # noqa: BLE001 - a thread that died would seal no more
                 self.trouble = str(error)
@@ -204,12 +277,19 @@ class PredictionWriter:
             self._wake.wait(max(0.05, self._due - clock.monotonic()))
             self._wake.clear()
 
-    def _seal_full(self) -> None:
+    def _seal(self) -> None:
+        """Seal what was let go, here or, where it is much, in a process of its own."""
+        log = PredictionLog(self.directory)
         with self._sealing:
-            while self._full:
-                with suppress(FileNotFoundError):  # removed by hand: nothing is left to seal
-                    sealed.seal(self.directory, self._full[0].path)
-                self._full.pop(0).close()
+            if clock.monotonic() >= self._upkeep:
+                self._upkeep = clock.monotonic() + UPKEEP_SECONDS
+                self.kept += upkeep.apart(
+                    self.directory, keep_days=self._keep_days, keep_gb=self._keep_gb
+                )
+            elif log.waiting() > APART_BYTES:
+                upkeep.apart(self.directory, seal_only=True)
+            else:
+                log.seal()
 
     def seal(self) -> None:
         """Make Parquet of all that was appended so far, and of what nobody writes any more.
@@ -221,7 +301,6 @@ class PredictionWriter:
             self._start()
         with self._lock:
             self._rotate()
-        self._seal_full()
         PredictionLog(self.directory).seal()
 
     def close(self) -> None:
@@ -230,175 +309,21 @@ class PredictionWriter:
         Raises:
             LogError: it cannot be sealed; nothing is lost, the next writer will.
         """
-        if self._forked():
-            return
-        if self._stop.is_set():
+        if self._forked() or self._closed:
             return
         self._stop.set()
         self._wake.set()
         if self._thread:
             self._thread.join()
         with self._lock:
-            self._full.append(self._journal)
-        try:
-            if self._background:
-                self._seal_full()
-        finally:
-            for left in self._full:
-                left.close()
-            self._full = []
+            self._closed = True
+            if self._journal is not None:
+                self._journal.close()
+        if self._background:
+            PredictionLog(self.directory).seal()
 
     def __enter__(self) -> "PredictionWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class PredictionLog:
-    """The log as a whole: of all processes and all versions, sealed or not."""
-
-    def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-
-    def read(
-        self,
-        model: str,
-        *,
-        since: Moment = None,
-        until: Moment = None,
-        version: int | None = None,
-        columns: Sequence[str] | None = None,
-        written: datetime | None = None,
-        skip_damaged: bool = False,
-    ) -> pl.DataFrame:
-        """A window of a model's predictions in the order of time; none where none were logged.
-
-        Columns: prediction_id, time (UTC), model, version, arm, step, key, latency_ms, features
-        (a struct), prediction (the type the model answers), score (a number for binary, a list
-        for multiclass, null for regression), error. Versions with other features are read
-        together: a field that a version lacks is null there; where types differ, numbers become
-        doubles and anything else text, so read one version to keep its types.
-
-        Args:
-            model: the registered model's name.
-            since: from here on, inclusive; ISO text, date or datetime, UTC without a zone.
-            until: up to here, exclusive.
-            version: only this version.
-            columns: only these columns.
-            written: without the files that were sealed before.
-            skip_damaged: warn of damaged files and read the others instead of raising.
-
-        Raises:
-            LogError: a file is damaged or cannot be read; names it.
-            DataError: `since` or `until` is no time, or a column does not exist.
-        """
-        wanted = list(columns or COLUMNS)
-        if unknown := sorted(set(wanted) - set(COLUMNS)):
-            raise DataError(f"the log has no column {unknown[0]!r}", where=model)
-        query, first, last = sealed.window(since, until, version)
-        # journals first: what is sealed between is then met twice and dropped, never missed
-        unsealed = self._unsealed(model, skip_damaged=skip_damaged)
-        paths = sealed.files(self.directory, model)
-        known = {(path.parent.name, path.stem) for path in paths}
-        frames = [
-            rows.filter(query).select(wanted)
-            for day, name, rows in unsealed
-            if (f"date={day}", name) not in known
-        ]
-        oldest = written.timestamp() if written else 0.0
-        recent = [path for path in paths if first <= path.parent.name <= last]
-        recent = [path for path in recent if not oldest or path.stat().st_mtime >= oldest]
-        frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged)
-        if not frames:
-            return pl.DataFrame(schema={name: _EMPTY[name] for name in wanted})
-        met = [frame for frame in frames if len(frame)] or frames
-        together = sealed.unified(met, wanted)
-        return together.sort("time", maintain_order=True) if "time" in wanted else together
-
-    def models(self) -> tuple[str, ...]:
-        """The names of the models with sealed predictions."""
-        found = self.directory.glob("model=*")
-        return tuple(sorted(unquote(path.name.removeprefix("model=")) for path in found))
-
-    def write(self, model: str, frame: pl.DataFrame, *, name: str | None = None) -> None:
-        """Store rows as sealed Parquet directly; the same name again replaces what it wrote.
-
-        Args:
-            model: the registered model's name.
-            frame: the columns of `COLUMNS`.
-            name: names the files; by default a new one.
-
-        Raises:
-            LogError: it cannot be written; no half-written file is left.
-        """
-        chosen = name or f"{clock.time_ns() // 1_000_000}-{os.getpid()}-{os.urandom(4).hex()}"
-        sealed.write(self.directory, model, frame.select(COLUMNS), chosen, replace=True)
-
-    def discard(self, model: str, name: str) -> None:
-        """Take back what `write` stored under names that begin with `name`."""
-        for path in sealed.files(self.directory, model):
-            if path.name.startswith(name):
-                path.unlink()
-
-    def seal(self) -> int:
-        """Make Parquet of the journals of dead processes.
-
-        Returns:
-            How many journals were sealed.
-
-        Raises:
-            LogError: a journal is damaged or Parquet cannot be written; the others are sealed.
-        """
-        count, problem = 0, None
-        for path in self._journals():
-            descriptor = journal.adopt(path)
-            if descriptor is None:
-                continue
-            try:
-                sealed.seal(self.directory, path)
-                count += 1
-            except LogError as error:
-                problem = error
-            finally:
-                os.close(descriptor)
-        if problem:
-            raise problem
-        return count
-
-    def damaged(self) -> tuple[str, ...]:
-        """What cannot be read, one message a file; reads footers and journals, not all rows."""
-        found = []
-        for path in self._journals():
-            try:
-                journal.read(path)
-            except FileNotFoundError:
-                continue
-            except LogError as error:
-                found.append(str(error))
-        for path in sorted(self.directory.glob("model=*/date=*/*.parquet")):
-            try:
-                sealed.check(path)
-            except LogError as error:
-                found.append(str(error))
-        return tuple(found)
-
-    def _unsealed(self, model: str, *, skip_damaged: bool) -> list[tuple[str, str, pl.DataFrame]]:
-        found: list[tuple[str, str, pl.DataFrame]] = []
-        for path in self._journals():
-            try:
-                parts = journal.read(path, model=model)
-            except FileNotFoundError:
-                continue  # sealed just now: its Parquet is listed later
-            except LogError as error:
-                if not skip_damaged:
-                    raise
-                warnings.warn(f"read up to the damage: {error}", stacklevel=3)
-                parts = journal.read(path, model=model, damaged=True)
-            for index, frame in parts.items():
-                name = sealed.part(path, index)
-                found += [(day, name, rows) for day, rows in sealed.days(frame)]
-        return found
-
-    def _journals(self) -> list[Path]:
-        return sorted((self.directory / "journal").glob(f"*{journal.SUFFIX}"))

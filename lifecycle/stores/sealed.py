@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle.errors import DataError, LogError
-from lifecycle.stores import journal
+from lifecycle.stores import journal, tombstones
 
 SCHEMA = "1"
 _KEY = "lifecycle.schema"
@@ -141,6 +141,7 @@ def seal(directory: str | Path, path: Path) -> None:
     for index, frame in journal.read(path).items():
         write(directory, frame["model"][0], frame, part(path, index))
     path.unlink()
+    tombstones.beside(path).unlink(missing_ok=True)
 
 
 def part(path: Path, index: int) -> str:

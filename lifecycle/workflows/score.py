@@ -30,6 +30,7 @@ from lifecycle.records import Column, ModelRef, ModelSpec, ModelVersion, Scored
 from lifecycle.stores import artifacts, datasets, ids, registry
 from lifecycle.stores import rows as log_rows
 from lifecycle.stores.labels import as_keys
+from lifecycle.stores.masking import Mask
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.scores import Parts
 from lifecycle.stores.tracking import connect
@@ -106,6 +107,7 @@ class _Job:
         self.log = PredictionLog(config.log.dir)
         self.secret = ids.secret(config.log.dir)
         self.types = {column.name: column.dtype for column in model.spec.features}
+        self.mask = Mask.of(config.log)
 
     def answers(
         self, batches: Iterator[pl.DataFrame], name: str, *, done: int = 0
@@ -147,18 +149,21 @@ class _Job:
             arm=ARM,
             rows=len(batch),
         )
+        logged, types = columns, self.types
+        if self.mask is not None:
+            logged, types = self.mask.apply(columns, types)
         rows = log_rows.frame(
             self.version.name,
             self.version.version,
             token,
             rows=len(batch),
             time=_times(batch, self.spec, now),
-            features=columns,
+            features=logged,
             prediction=output.prediction,
             score=output.score,
             arm=ARM,
             key=_keys(batch, self.spec),
-            types=self.types,
+            types=types,
         )
         self.log.write(self.version.name, rows, name=name)
         return self._shown(batch, rows)
