@@ -113,6 +113,11 @@ class Http:
         """Whether a request is being received or answered."""
         return any(connection.busy for connection in self.connections)
 
+    @property
+    def answering(self) -> bool:
+        """Whether a whole request waits for its answer."""
+        return any(connection.answering for connection in self.connections)
+
     def close_idle(self) -> None:
         """Close the connections that neither send nor wait."""
         for connection in tuple(self.connections):
@@ -149,7 +154,12 @@ class Connection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request is being received or answered."""
-        return self._receiving or self._answering or bool(self._waiting)
+        return self._receiving or self.answering
+
+    @property
+    def answering(self) -> bool:
+        """Whether a whole request waits for its answer."""
+        return self._answering or bool(self._waiting)
 
     def close(self) -> None:
         """Close when what is written has gone out."""
@@ -194,7 +204,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; what it asked is still answered."""
         self._ended = True
-        return self._answering or bool(self._waiting)
+        return self.answering
 
     def pause_writing(self) -> None:
         """The client does not read: take no more requests from it."""

@@ -28,6 +28,7 @@ from lifecycle.serve.http import Connection, Http
 
 BACKLOG = 2048
 DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop
+RECEIVE_SECONDS = 5  # how long requests that have begun may take to arrive after it
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -148,7 +149,8 @@ async def answer(
         await _until(lambda: not http.connections or stop.hurried, kept)
         server.close()
         http.close_idle()
-        await _until(lambda: not http.busy, DRAIN_SECONDS)
+        await _until(lambda: not http.busy or stop.hurried, RECEIVE_SECONDS)
+        await _until(lambda: not http.answering, DRAIN_SECONDS)
     finally:
         looking.cancel()
         http.close_idle()
