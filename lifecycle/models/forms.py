@@ -19,6 +19,7 @@ unequal length are refused, and so is a request without rows.
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from copy import copy
 from typing import Any
@@ -182,8 +183,12 @@ class Forms:
                 raise _wrong(f"{form!r} does not fit the signature", error) from error
         data = self._fitted(form, data)
         given = Given(_logged(data), data)
-        if not given or not len(next(iter(given.values()))):
+        lengths = {name: len(values) for name, values in given.items()}
+        if not any(lengths.values()):
             raise DataError("there are no rows", fix="send at least one")
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name!r} has {rows}" for name, rows in lengths.items())
+            raise DataError(f"the columns have different lengths: {listed}", fix="send all rows")
         for name, values in given.items():
             if values.dtype.kind == "f" and np.isinf(values).any():
                 raise DataError(f"column {name!r} is out of range", fix="send finite numbers")
@@ -193,6 +198,9 @@ class Forms:
         """What an estimator without a signature can take: its columns, or rows of as many."""
         if isinstance(data, pd.DataFrame):
             names = [str(name) for name in data.columns]
+            for name in names:
+                if names.count(name) > 1:
+                    raise DataError(f"column {name[:100]!r} is there twice", fix="send it once")
             for name in self._names:
                 if name not in names:
                     raise DataError(f"column {name!r} is missing", fix="send it")
@@ -243,7 +251,9 @@ def _column(values: Array) -> Array:
         values = values.reshape(1)
     if values.ndim == 1 and values.dtype.kind in "fiubM":
         return values
-    return _cells(values.tolist())
+    # a gap that pandas filled with NaN is a null
+    gap = [isinstance(item, float) and math.isnan(item) for item in values.tolist()]
+    return _cells([None if no else item for no, item in zip(gap, values.tolist(), strict=True)])
 
 
 def _cells(rows: list[Any]) -> Array:

@@ -16,7 +16,7 @@ that may be null may also be left out. The model's time, key and target columns 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -27,10 +27,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 from lifecycle.errors import DataError
 from lifecycle.models.parameters import Parameters, refuse
-from lifecycle.models.predicting import Array, Columns
+from lifecycle.models.predicting import Array, Given
 from lifecycle.records import ModelSpec
 from lifecycle.serve.duplicates import refuse_duplicates
 from lifecycle.serve.explain import explain, missing, unknown
+from lifecycle.serve.known import Known
+from lifecycle.serve.rows import Rows
 from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, objects, times
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -38,25 +40,6 @@ _ORDERS = 64  # orders of columns whose decoders are kept
 _SCALAR = str | int | float | bool | None
 
 Values = Sequence[Sequence[Any]]  # one sequence of n cells a column
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a request asks: n rows of model inputs and what goes to the log with them.
-
-    Attributes:
-        columns: one array of length n for every feature, in the signature's order.
-        count: n, at least 1.
-        time: the rows' own times in UTC, datetime64[us] of length n; None: not sent.
-        key: the rows' keys, length n; None: not sent.
-        params: the request's `params`, checked, with the signature's defaults; None: not sent.
-    """
-
-    columns: Columns
-    count: int
-    time: Array | None = None
-    key: list[str | None] | None = None
-    params: dict[str, Any] | None = None
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -81,13 +64,17 @@ class Decoder:
     """One signature's decoders; immutable, may be shared between threads.
 
     Args:
-        spec: the model; without features any columns are taken as they come.
+        spec: the model.
         parameters: the params that the model takes; None: it takes none.
+        forms: reads what the model is given where that is not the specification's columns.
     """
 
-    def __init__(self, spec: ModelSpec, parameters: Parameters | None = None) -> None:
+    def __init__(
+        self, spec: ModelSpec, parameters: Parameters | None = None, forms: Any = None
+    ) -> None:
         self.spec = spec
         self.parameters = parameters
+        self.forms = forms
         self.names = spec.feature_names
         self._columns = {column.name: column for column in spec.features}
         roles = dict.fromkeys((spec.time, spec.key, spec.target))
@@ -110,6 +97,7 @@ class Decoder:
         self._records: Any = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
         self._inputs: Any = msgspec.json.Decoder(inputs)
         self._rows = lru_cache(maxsize=_ORDERS)(self._row_decoder)
+        self._known = Known(spec, self.extras)
 
     def json(self, body: bytes) -> Rows:
         """Decode one of the four JSON forms.
@@ -117,6 +105,9 @@ class Decoder:
         Raises:
             DataError: the body is not what the signature asks for; names column and row.
         """
+        found = self._known.rows(body) if self.forms is None else None
+        if found is not None:
+            return found
         try:
             return self._json(body)
         except RecursionError:
@@ -140,6 +131,7 @@ class Decoder:
             raise _wrong_form(f"{' and '.join(given) or 'none of them'} is there")
         rows = self._form(body, given[0], getattr(envelope, given[0]))
         if envelope.params is None:
+            self._learn(body, given[0], getattr(envelope, given[0]))
             return rows
         refuse_duplicates(body)
         if self.parameters is None:
@@ -147,11 +139,29 @@ class Decoder:
             return rows
         return replace(rows, params=self.parameters.checked(envelope.params))
 
+    def _learn(self, body: bytes, form: str, raw: Raw) -> None:
+        """Keep the head of a body that was found to be right, where its rows are lists."""
+        if self.forms is not None:
+            return
+        if form == "dataframe_split":
+            split = _SPLIT.decode(raw)
+            names = tuple(map(str, split.columns or ()))
+            self._known.learn(body, names, counted=bool(bytes(split.index)))
+        elif form != "dataframe_records" and re.match(rb"\[\s*\[", raw):
+            self._known.learn(body, self.names)
+
     def _form(self, body: bytes, form: str, raw: Raw) -> Rows:
-        first = bytes(memoryview(raw)[:1])
         if not self.names:
             refuse_duplicates(body)
-            return _untyped(form, msgspec.json.decode(raw))
+            return as_given(untyped(self.forms).json(form, bytes(raw)))
+        rows = self._typed(body, form, raw)
+        if self.forms is None:
+            return rows
+        refuse_duplicates(body)
+        given = self.forms.json(form, bytes(raw))
+        return replace(rows, columns=Given(rows.columns, given.data))
+
+    def _typed(self, body: bytes, form: str, raw: Raw) -> Rows:
         if form == "dataframe_split":
             try:
                 split = _SPLIT.decode(raw)
@@ -160,7 +170,7 @@ class Decoder:
             return self._from_split(body, split)
         if form == "dataframe_records" or re.match(rb"\[\s*\{", raw):
             return self._from_records(body, self._parse(self._records, raw, self._all))
-        if form == "inputs" and first == b"{":
+        if form == "inputs" and bytes(memoryview(raw)[:1]) == b"{":
             return self._from_inputs(body, self._parse(self._inputs, raw, self._all))
         if len(self.names) == 1 and not re.match(rb"\[\s*\[", raw):
             flat: Any = msgspec.json.Decoder(list[self._type(self.names[0])])  # type: ignore[misc]
@@ -350,36 +360,15 @@ def _wrong_form(reason: str) -> DataError:
     )
 
 
-def _untyped(form: str, data: Any) -> Rows:
-    """Columns of whatever comes, for a model without a signature."""
-    if form == "dataframe_split" and isinstance(data, dict):
-        names, data = data.get("columns"), data.get("data")
-    elif isinstance(data, dict) and form == "inputs":
-        names = list(data)
-        lists = [cells if isinstance(cells, list) else [cells] for cells in data.values()]
-        data = _turned(lists) if len({len(cells) for cells in lists}) == 1 else None
-    else:
-        names = None
-    if not isinstance(data, (list, tuple)) or not isinstance(names, (list, type(None))):
-        raise DataError(f"{form!r} holds no rows of equal length", fix="send a list of rows")
-    if data and all(isinstance(row, dict) for row in data):
-        names = list(dict.fromkeys(chain(*data)))
-        data = [[row.get(name) for name in names] for row in data]
-    rows = [row if isinstance(row, (list, tuple)) else [row] for row in data]
-    if not rows or not rows[0]:
-        raise DataError("there are no rows", fix="send at least one")
-    names = [str(name) for name in (range(len(rows[0])) if names is None else names)]
-    if any(len(row) != len(names) for row in rows) or len(set(names)) < len(names):
-        raise DataError("rows and columns do not fit", fix="send one value for each column")
-    return Rows(dict(zip(names, map(_guessed, _turned(rows)), strict=True)), len(rows))
+def untyped(forms: Any) -> Any:
+    """The reader of a model without columns."""
+    if forms is not None:
+        return forms
+    from lifecycle.models.forms import Forms
+
+    return Forms()
 
 
-def _guessed(cells: Sequence[Any]) -> Array:
-    kinds = {type(cell) for cell in cells}
-    if kinds == {bool}:
-        return np.array(cells, dtype=bool)
-    if kinds == {int} and all(abs(cell) < 2**63 for cell in cells):
-        return np.array(cells, dtype=np.int64)
-    if kinds and kinds <= {int, float, type(None)} and kinds != {type(None)}:
-        return np.array(cells, dtype=np.float64)
-    return objects(cells)
+def as_given(given: Given) -> Rows:
+    """The rows of a model without columns."""
+    return Rows(given, len(next(iter(given.values()))))

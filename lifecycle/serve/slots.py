@@ -31,6 +31,7 @@ class Slot:
     loaded: LoadedModel
     decoder: Decoder = field(repr=False)
     types: Mapping[str, str] = field(repr=False)  # MLflow's dtype by feature
+    example: bytes = field(default=b"", repr=False)  # a JSON request that it has answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +92,6 @@ def slot(model: str, loaded: LoadedModel) -> Slot:
     """
     types = MappingProxyType({column.name: column.dtype for column in loaded.spec.features})
     version = loaded.version.version if loaded.version else 0
-    return Slot(model, version, loaded, Decoder(loaded.spec, loaded.parameters), types)
+    return Slot(
+        model, version, loaded, Decoder(loaded.spec, loaded.parameters, loaded.forms), types
+    )

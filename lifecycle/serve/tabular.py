@@ -12,13 +12,16 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from lifecycle.errors import DataError
-from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.models.predicting import Given
+from lifecycle.serve.decode import Decoder, as_given, untyped
+from lifecycle.serve.rows import Rows
 from lifecycle.serve.typed import key_text
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -51,10 +54,13 @@ def csv_rows(decoder: Decoder, body: bytes) -> Rows:
                 f"row {index} has {len(row)} values, the header has {len(names)}",
                 fix="send rows of equal length",
             )
-    if decoder.names:
-        decoder.check_names(names)
-    elif len(set(names)) < len(names):
-        raise DataError("a column is there twice", fix="send each once")
+    if not rows:
+        raise DataError("there are no rows", fix="send at least one")
+    if not decoder.names:
+        if len(set(names)) < len(names):
+            raise DataError("a column is there twice", fix="send each once")
+        return as_given(untyped(decoder.forms).csv(text))
+    decoder.check_names(names)
     types = {column.name: column for column in decoder.spec.features}
     values: list[list[Any]] = []
     for name, cells in zip(names, zip(*rows, strict=True), strict=False):
@@ -67,7 +73,10 @@ def csv_rows(decoder: Decoder, body: bytes) -> Rows:
                 fix="fill it; the model has not seen nulls in this column",
             )
         values.append(parsed)
-    return decoder.build(names, values) if decoder.names else _guessed(names, values)
+    found = decoder.build(names, values)
+    if decoder.forms is None:
+        return found
+    return replace(found, columns=Given(found.columns, decoder.forms.csv(text).data))
 
 
 def _number(text: str) -> float | None:
@@ -128,24 +137,6 @@ def _cell(dtype: str, text: str, name: str, row: int) -> Any:
         ) from None
 
 
-def _guessed(names: list[str], values: list[list[Any]]) -> Rows:
-    """Columns for a model without a signature: numbers or booleans where all are."""
-    if not values:
-        raise DataError("there are no rows", fix="send at least one")
-    columns = {}
-    for name, cells in zip(names, values, strict=True):
-        columns[name] = np.array(cells, dtype=object)
-        for parse in (_whole, _number, _boolean):
-            try:
-                found = [parse(cell or "") for cell in cells]
-            except ValueError:
-                continue
-            if parse is _number or None not in found:
-                columns[name] = np.array(found, dtype=np.float64 if parse is _number else None)
-                break
-    return Rows(columns, len(values[0]))
-
-
 def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
     """Decode application/vnd.apache.parquet.
 
@@ -166,8 +157,7 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
     if not len(frame):
         raise DataError("there are no rows", fix="send at least one")
     if not decoder.names:
-        columns = {name: frame[name].to_numpy() for name in frame.columns}
-        return Rows(columns, len(frame))
+        return as_given(untyped(decoder.forms).frame(frame))
     decoder.check_names(list(frame.columns))
     for name in set(decoder.names) - set(frame.columns):
         frame[name] = None
@@ -189,4 +179,7 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
                     f"column {spec.key!r} of row {row} is no key", fix="send text or a number"
                 )
         key = [None if pd.isna(cell) else key_text(cell) for cell in cells]
-    return Rows(typed(frame, spec), len(frame), time, key)
+    columns = typed(frame, spec)
+    if decoder.forms is not None:
+        columns = Given(columns, decoder.forms.frame(frame).data)
+    return Rows(columns, len(frame), time, key)

@@ -323,7 +323,7 @@ def test_without_a_signature_columns_come_as_they_are(body, expected):
         b'{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}',
         b'{"dataframe_records": [{"a": 1, "a": 2}]}',
         b'{"instances": []}',
-        b'{"inputs": 5}',
+        b'{"inputs": {}}',
         b'{"dataframe_split": 5}',
     ],
 )
