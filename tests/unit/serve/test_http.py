@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +76,10 @@ async def answer(reader, *, bodyless=False):
 
 
 def run(story):
-    return asyncio.run(asyncio.wait_for(story(), 60))
+    """On asyncio's own loop, and on the one that serves."""
+    for loop in (None, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(asyncio.wait_for(story(), 60))
 
 
 # what is asked ----------------------------------------------------------------------------------
