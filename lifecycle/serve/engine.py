@@ -10,33 +10,32 @@
 >>> engine.answer("twice", rows).predictions
 [3.0, 4.0]
 
-One request goes choose -> decode -> predict -> record. `predict` alone may run in another thread;
-the rest belongs to the thread that owns the engine. `table` is replaced by one assignment.
+One request goes choose -> decode -> predict -> record; several that one version answers may be
+predicted and recorded in one call. `predict` alone may run in another thread; the rest belongs to
+the thread that owns the engine. `table` is replaced by one assignment.
 """
 
-import json
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from lifecycle.errors import PredictionFailed
-from lifecycle.models.predicting import Array, Output
-from lifecycle.records import Arm, plain
+from lifecycle.models.predicting import Array, Output, Table
+from lifecycle.records import Arm
 from lifecycle.rollout.assignment import assign, override
-from lifecycle.serve.decode import Rows
 from lifecycle.serve.figures import Figures
+from lifecycle.serve.jsonable import jsonable, scalars
+from lifecycle.serve.pace import Pace
+from lifecycle.serve.rows import Rows
 from lifecycle.serve.slots import Slot, SlotTable, slot  # noqa: F401 - slot is used above
 from lifecycle.stores import ids
 from lifecycle.stores.predictions import PredictionWriter
 
-INLINE_NS = 1_000_000  # what takes longer is predicted in a thread of its own
-_SHARE = 0.2  # weight of the newest measurement
-_SMALL = 8  # rows up to which a call costs the same
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -50,7 +49,23 @@ class Choice:
     key: str | None  # the routing key
 
 
-@dataclass(frozen=True, slots=True)
+class Question(Protocol):
+    """A request that is to be answered."""
+
+    @property
+    def choice(self) -> Choice:
+        """Who answers."""
+
+    @property
+    def rows(self) -> Rows:
+        """What is asked."""
+
+    @property
+    def begun(self) -> int:
+        """`time.perf_counter_ns()` when the request was there."""
+
+
+@dataclass(slots=True)
 class Answer:
     """What a request is answered with.
 
@@ -60,7 +75,8 @@ class Answer:
         model: the model's name.
         version: the version that answered.
         arm: the arm that it stands in.
-        output: what the model said, for protocols that answer more than predictions.
+        whole: what the model said, of this request's rows or of several requests'.
+        part: from which row to which; None: all are this request's.
     """
 
     predictions: Any
@@ -68,28 +84,13 @@ class Answer:
     model: str
     version: int
     arm: str
-    output: Output
+    whole: Output
+    part: tuple[int, int] | None = None
 
-
-@dataclass(slots=True)
-class Pace:
-    """How long a version takes, smoothed; nanoseconds."""
-
-    call: float = 0.0  # a call of few rows
-    row: float = 0.0  # each row of a long call
-
-    def measured(self, rows: int, nanoseconds: int) -> None:
-        """Take one call's time in."""
-        if rows <= _SMALL:
-            self.call += (_SHARE if self.call else 1.0) * (nanoseconds - self.call)
-        else:
-            cost = nanoseconds / rows
-            self.row += (_SHARE if self.row else 1.0) * (cost - self.row)
-
-    def expected(self, rows: int) -> float:
-        """What a call will take; before one is measured, rows are taken to cost a little each."""
-        each = self.row or self.call / 100
-        return max(self.call, rows * each) if rows > _SMALL else self.call
+    @property
+    def output(self) -> Output:
+        """What the model said of this request's rows, for protocols that answer more."""
+        return self.whole if self.part is None else self.whole.part(*self.part)
 
 
 class Engine:
@@ -109,6 +110,8 @@ class Engine:
         self.writer = writer
         self.figures = Figures()
         self._pace: dict[tuple[str, int], Pace] = {}
+        self._alone: dict[str, Choice] = {}  # models that one arm answers all requests of
+        self._alone_in: SlotTable | None = None
 
     def choose(
         self, model: str = "", *, key: str | None = None, version: int | None = None
@@ -124,6 +127,12 @@ class Engine:
             ModelNotFound: the model or the version is not served.
         """
         table = self.table
+        if key is None and version is None:
+            if table is not self._alone_in:
+                self._alone, self._alone_in = _alone(table), table
+            only = self._alone.get(model)
+            if only is not None:
+                return only
         group = table.find(model or table.first)
         plan = group.plan
         if version is None:
@@ -165,55 +174,153 @@ class Engine:
             PredictionFailed: the model raised; the reason is in the log under the error's id.
             LogError: the prediction cannot be logged, so it is not answered either.
         """
-        now = time.time_ns() // 1000
-        one = choice.slot
-        model, version, arm = one.model, one.version, choice.arm.name
-        single = rows.key[0] if rows.key is not None and rows.count == 1 else None
-        token = ids.issue(
-            self.secret,
-            model=model,
-            version=version,
-            time=now,
-            arm=arm,
-            step=choice.step,
-            key=single or choice.key,
-            rows=rows.count,
-        )
-        said = None if isinstance(output, Exception) else output
-        elapsed = time.perf_counter_ns() - begun
+        if isinstance(output, Exception):
+            raise self._failure(choice, rows, output, begun)
+        now, one = time.time_ns() // 1000, choice.slot
+        token, elapsed = self._issue(choice, rows, now), time.perf_counter_ns() - begun
         if self.writer is not None:
-            key: str | list[str | None] | None = rows.key
-            if rows.key is None:
-                key = choice.key
-            elif choice.key is not None:
-                key = [item or choice.key for item in rows.key]
-            self.writer.append(
-                model,
-                version,
+            self._log(
+                choice,
+                rows,
+                output,
                 token,
                 time=now if rows.time is None else rows.time,
-                features=rows.columns,
-                prediction=_scalars(said.prediction) if said else None,
-                score=said.score if said else None,
-                arm=arm,
-                step=choice.step,
-                key=key,
+                key=_keys(rows, choice.key),
                 latency_ms=elapsed / 1e6,
-                error=None if said else f"{type(output).__name__}: {output}",
-                types=one.types,
             )
-        if isinstance(output, Exception):
-            self.figures.answered(model, version, 500, rows=rows.count, nanoseconds=elapsed)
-            _LOG.error("%s/%s failed, error id %s", model, version, token, exc_info=output)
-            raise PredictionFailed(
-                "the model failed on this input",
-                error_id=token,
-                where=f"{model}/{version}",
-                fix=f"look up the error id {token} in the prediction log",
-            ) from output
-        self.figures.answered(model, version, 200, rows=rows.count, nanoseconds=elapsed)
+        self.figures.answered(one.model, one.version, 200, rows=rows.count, nanoseconds=elapsed)
         raw = output.prediction if output.raw is None else output.raw
-        return Answer(jsonable(raw), token, model, version, arm, output)
+        return Answer(jsonable(raw), token, one.model, one.version, choice.arm.name, output)
+
+    def record_all(self, questions: Sequence[Question], rows: Rows, output: Output) -> list[Answer]:
+        """Log in one record what was predicted in one call for several requests.
+
+        Args:
+            questions: of one version, arm and step.
+            rows: all of theirs, one behind the other.
+            output: for all of them; one part a row.
+
+        Raises:
+            LogError: the predictions cannot be logged, so none is answered either.
+            LifecycleError: one of them cannot be; which one shows when each is recorded by itself.
+        """
+        now, choice = time.time_ns() // 1000, questions[0].choice
+        one, arm, hashed = choice.slot, choice.arm.name, ids.key_hash(self.secret, None)
+        issue = ids.issuer(self.secret, one.model, one.version, arm, choice.step)
+        ended = time.perf_counter_ns()
+        tokens, each, elapsed, keyed = [], [], [], False
+        latencies: list[float] = []
+        keys: list[str | None] = []
+        for question in questions:
+            asked = question.rows
+            count, own = asked.count, asked.key
+            taken = ended - question.begun
+            elapsed.append(taken)
+            if question.choice.key is None and own is None:
+                token = issue(now, hashed, count)
+                keys.append(None) if count == 1 else keys.extend([None] * count)
+            else:
+                token, keyed = self._issue(question.choice, asked, now), True
+                found = _keys(asked, question.choice.key)
+                keys += [found] * count if isinstance(found, (str, type(None))) else found
+            tokens.append(token)
+            if count == 1:
+                each.append(token)
+                latencies.append(taken / 1e6)
+            else:
+                each += [f"{token}.{row}" for row in range(count)]
+                latencies += [taken / 1e6] * count
+        if self.writer is not None:
+            self._log(
+                choice,
+                rows,
+                output,
+                each,
+                time=_times(questions, now),
+                key=keys if keyed else None,
+                latency_ms=latencies,
+            )
+        self.figures.answered_together(one.model, one.version, rows.count, elapsed)
+        said = jsonable(output.prediction if output.raw is None else output.raw)
+        answers, start, model, version = [], 0, one.model, one.version
+        for question, token in zip(questions, tokens, strict=True):
+            stop = start + question.rows.count
+            part = (start, stop)
+            answers.append(Answer(said[start:stop], token, model, version, arm, output, part))
+            start = stop
+        return answers
+
+    def too_late(self, choice: Choice, rows: Rows, *, begun: int) -> None:
+        """Log a prediction that came after its request was answered 504: as one that failed.
+
+        Raises:
+            LogError: it cannot be logged.
+        """
+        late = TimeoutError("the prediction came after the request was answered 504")
+        self._failure(choice, rows, late, begun, status=504)
+
+    def _failure(
+        self, choice: Choice, rows: Rows, error: Exception, begun: int, *, status: int = 500
+    ) -> PredictionFailed:
+        """Log that there is no prediction, and why; gives what the client is told."""
+        now, one = time.time_ns() // 1000, choice.slot
+        token, elapsed = self._issue(choice, rows, now), time.perf_counter_ns() - begun
+        if self.writer is not None:
+            self._log(
+                choice,
+                rows,
+                error,
+                token,
+                time=now if rows.time is None else rows.time,
+                key=_keys(rows, choice.key),
+                latency_ms=elapsed / 1e6,
+            )
+        self.figures.answered(one.model, one.version, status, rows=rows.count, nanoseconds=elapsed)
+        _LOG.error("%s/%s failed, error id %s", one.model, one.version, token, exc_info=error)
+        failed = PredictionFailed(
+            "the model failed on this input",
+            error_id=token,
+            where=f"{one.model}/{one.version}",
+            fix=f"look up the error id {token} in the prediction log",
+        )
+        failed.__cause__ = error
+        return failed
+
+    def _issue(self, choice: Choice, rows: Rows, now: int) -> str:
+        one = choice.slot
+        single = rows.key[0] if rows.key is not None and rows.count == 1 else None
+        hashed = ids.key_hash(self.secret, single or choice.key)
+        issue = ids.issuer(self.secret, one.model, one.version, choice.arm.name, choice.step)
+        return issue(now, hashed, rows.count)
+
+    def _log(
+        self,
+        choice: Choice,
+        rows: Rows,
+        output: Output | Exception,
+        tokens: str | Sequence[str],
+        **more: Any,
+    ) -> None:
+        said = None if isinstance(output, Exception) else output
+        columns, one = rows.columns, choice.slot
+        block = None
+        if isinstance(columns, Table) and not columns.layout.texts:
+            block = columns.numbers.T
+        assert self.writer is not None
+        self.writer.append(
+            one.model,
+            one.version,
+            tokens,
+            features=columns,
+            prediction=scalars(said.prediction) if said else None,
+            score=said.score if said else None,
+            arm=choice.arm.name,
+            step=choice.step,
+            error=None if said else f"{type(output).__name__}: {output}",
+            types=one.types,
+            block=block,
+            **more,
+        )
 
     def answer(
         self, model: str, rows: Rows, *, key: str | None = None, version: int | None = None
@@ -236,42 +343,35 @@ class Engine:
         return self.record(choice, rows, self.predict(choice, rows), begun=begun)
 
 
-def jsonable(answer: Any) -> Any:
-    """What MLflow's server makes of a model's answer: lists, frames as records.
-
-    >>> jsonable(np.array([[0.5, 0.5]]))
-    [[0.5, 0.5]]
-    """
-    if isinstance(answer, np.ndarray):
-        return _finite(answer.tolist()) if answer.dtype.kind == "O" else answer.tolist()
-    if hasattr(answer, "to_frame"):  # a pandas Series
-        answer = answer.to_frame()
-    if hasattr(answer, "to_dict") and hasattr(answer, "columns"):
-        return _finite(answer.to_dict(orient="records"))
-    return _finite(answer)
+def _alone(table: SlotTable) -> dict[str, Choice]:
+    """The choices that need no thought: by the name of the model, and by no name."""
+    found = {}
+    for name, group in table.groups.items():
+        if len(group.plan.arms) == 1:
+            arm = group.plan.arms[0]
+            found[name] = Choice(group.slots[arm.version], arm, group.plan.step, None)
+    if table.first in found:
+        found[""] = found[table.first]
+    return found
 
 
-def _finite(value: Any) -> Any:
-    """Any nest of Python and numpy values as JSON types."""
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    if isinstance(value, np.generic):
-        return _finite(value.item())
-    if isinstance(value, np.ndarray):
-        return _finite(value.tolist())
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return plain(value)
+def _keys(rows: Rows, routed: str | None) -> str | list[str | None] | None:
+    """The rows' keys for the log: their own, else the routing key."""
+    if rows.key is None:
+        return routed
+    return rows.key if routed is None else [item or routed for item in rows.key]
 
 
-def _scalars(prediction: Array) -> Array:
-    """Predictions as the log can hold them: what is no scalar becomes JSON text."""
-    if prediction.ndim == 1 and prediction.dtype.kind != "O":
-        return prediction
-    texts = [
-        item if isinstance(item, str) or item is None else json.dumps(_finite(item))
-        for item in prediction.tolist()
-    ]
-    return np.array(texts, dtype=object)
+def _times(questions: Sequence[Question], now: int) -> int | Array:
+    """The times of all rows: their own, else now."""
+    if all(question.rows.time is None for question in questions):
+        return now
+    moment = np.datetime64(now, "us")
+    return np.concatenate(
+        [
+            np.full(question.rows.count, moment)
+            if question.rows.time is None
+            else question.rows.time
+            for question in questions
+        ]
+    )

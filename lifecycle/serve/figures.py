@@ -11,11 +11,12 @@ https://prometheus.io/docs/instrumenting/exposition_formats/. Each worker proces
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 BOUNDS_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 _BOUNDS_NS = [int(bound * 1e6) for bound in BOUNDS_MS]
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # requests in one call
 _NUMBER = "lifecycle_{}"
 
 Labels = Mapping[str, object]
@@ -30,6 +31,8 @@ class Figures:
         self.refused: dict[tuple[str, int], int] = {}  # path, status; before a version was chosen
         self.buckets: dict[tuple[str, int], list[int]] = {}
         self.nanoseconds: dict[tuple[str, int], int] = {}
+        self.sizes: dict[tuple[str, int], list[int]] = {}  # calls of the model by their requests
+        self.batched: dict[tuple[str, int], int] = {}  # requests in all those calls
         self.labels: dict[str, int] = {}
         self.swaps: dict[str, int] = {}
         self.swap_failures: dict[str, int] = {}
@@ -48,6 +51,32 @@ class Figures:
             buckets = self.buckets.setdefault(key, [0] * (len(_BOUNDS_NS) + 1))
             buckets[bisect_left(_BOUNDS_NS, nanoseconds)] += 1
             self.nanoseconds[key] = self.nanoseconds.get(key, 0) + nanoseconds
+
+    def answered_together(
+        self, model: str, version: int, rows: int, nanoseconds: Sequence[int]
+    ) -> None:
+        """Count requests that a version answered in one call.
+
+        Args:
+            model: the model's name.
+            version: the version.
+            rows: of all requests together.
+            nanoseconds: how long each request took.
+        """
+        key, counted, requests = (model, version), (model, version, 200), len(nanoseconds)
+        self.requests[counted] = self.requests.get(counted, 0) + requests
+        self.rows[key] = self.rows.get(key, 0) + rows
+        self.nanoseconds[key] = self.nanoseconds.get(key, 0) + sum(nanoseconds)
+        buckets = self.buckets.setdefault(key, [0] * (len(_BOUNDS_NS) + 1))
+        for taken in nanoseconds:
+            buckets[bisect_left(_BOUNDS_NS, taken)] += 1
+
+    def called(self, model: str, version: int, requests: int) -> None:
+        """Count one call of a version, for so many requests."""
+        sizes = self.sizes.setdefault((model, version), [0] * (len(SIZES) + 1))
+        sizes[bisect_left(SIZES, requests)] += 1
+        key = (model, version)
+        self.batched[key] = self.batched.get(key, 0) + requests
 
     def turned_away(self, path: str, status: int) -> None:
         """Count one request that reached no version."""
@@ -86,14 +115,12 @@ class Figures:
         for (model, version), count in self.rows.items():
             lines.append(_line(name, {"model": model, "version": version}, count))
         name = family("latency_seconds", "histogram", "From the whole request to its answer.")
-        for (model, version), buckets in self.buckets.items():
-            labels: dict[str, object] = {"model": model, "version": version}
-            edges = [f"{bound / 1000:g}" for bound in BOUNDS_MS] + ["+Inf"]
-            for edge, total in zip(edges, accumulate(buckets), strict=True):
-                lines.append(_line(f"{name}_bucket", {**labels, "le": edge}, total))
-            seconds = self.nanoseconds[model, version] / 1e9
-            lines.append(_line(f"{name}_sum", labels, seconds))
-            lines.append(_line(f"{name}_count", labels, sum(buckets)))
+        edges = [f"{bound / 1000:g}" for bound in BOUNDS_MS]
+        for key, buckets in self.buckets.items():
+            lines += _histogram(name, key, edges, buckets, self.nanoseconds[key] / 1e9)
+        name = family("batch_requests", "histogram", "Requests that one call of a model answered.")
+        for key, sizes in self.sizes.items():
+            lines += _histogram(name, key, [f"{size}" for size in SIZES], sizes, self.batched[key])
         name = family("labels_total", "counter", "Late labels accepted.")
         lines.extend(_line(name, {"model": key}, count) for key, count in self.labels.items())
         name = family("swaps_total", "counter", "Versions that took another's place.")
@@ -117,6 +144,21 @@ class Figures:
         name = family("process", "gauge", "The worker process that answered this.")
         lines.append(_line(name, {"pid": os.getpid()}, 1))
         return "\n".join(lines) + "\n"
+
+
+def _histogram(
+    name: str, key: tuple[str, int], edges: Sequence[str], counts: Sequence[int], total: float
+) -> list[str]:
+    labels: dict[str, object] = {"model": key[0], "version": key[1]}
+    lines = [
+        _line(f"{name}_bucket", {**labels, "le": edge}, count)
+        for edge, count in zip([*edges, "+Inf"], accumulate(counts), strict=True)
+    ]
+    return [
+        *lines,
+        _line(f"{name}_sum", labels, total),
+        _line(f"{name}_count", labels, sum(counts)),
+    ]
 
 
 def _line(name: str, labels: Labels, value: float) -> str:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from lifecycle.errors import LogError, ModelNotFound, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.records import Arm, Plan
-from lifecycle.serve.engine import Engine, Pace, jsonable
+from lifecycle.serve.engine import Engine
+from lifecycle.serve.jsonable import jsonable
+from lifecycle.serve.pace import Pace
 from lifecycle.serve.protocols.mlflow import success
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores import ids
