@@ -301,7 +301,8 @@ class PredictionWriter:
             self._start()
         with self._lock:
             self._rotate()
-        PredictionLog(self.directory).seal()
+        with self._sealing:  # the thread may have it in hand
+            PredictionLog(self.directory).seal()
 
     def close(self) -> None:
         """Seal everything (let it go when not `background`) and end; safe to call twice.
