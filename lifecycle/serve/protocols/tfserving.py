@@ -93,8 +93,8 @@ class _Servables:
         self.signatures = Signatures()
 
     def predict(self, request: Request) -> Asked:
-        form, rewritten = instances_of(plain(request, self.service.max_body))
         choice = self._choice(request)
+        form, rewritten = instances_of(plain(request, self.service.max_body))
         rows = choice.slot.decoder.json(rewritten)
         key = "predictions" if form == "instances" else "outputs"
 
@@ -109,13 +109,13 @@ class _Servables:
         spec = choice.slot.loaded.spec
         if not spec.classes:
             raise DataError(f"{choice.slot.model} gives no scores of classes", fix="use :predict")
-        return self._judged(request, choice, lambda answer: _classes(answer, spec))
+        return self._judged(request, choice, lambda answer: classes_of(answer, spec))
 
     def regress(self, request: Request) -> Asked:
         choice = self._choice(request)
         if choice.slot.loaded.spec.classes:
             raise DataError(f"{choice.slot.model} answers with classes", fix="use :classify")
-        return self._judged(request, choice, _numbers)
+        return self._judged(request, choice, numbers_of)
 
     def _judged(self, request: Request, choice: Choice, judge: Callable[[Answer], Any]) -> Asked:
         body = plain(request, self.service.max_body)
@@ -238,7 +238,12 @@ def labelled(group: Group, label: str) -> int:
     raise Refused(400, f"Unrecognized servable version label: {label[:100]}")
 
 
-def _classes(answer: Answer, spec: ModelSpec) -> list[list[tuple[str, float]]]:
+def classes_of(answer: Answer, spec: ModelSpec) -> list[list[tuple[str, float]]]:
+    """Each row's classes with their scores, in the order of the specification.
+
+    Raises:
+        DataError: the model gives no scores.
+    """
     scores = answer.output.scores
     if scores is None:
         raise DataError(f"{answer.model} gives no scores", fix="use :predict")
@@ -246,7 +251,12 @@ def _classes(answer: Answer, spec: ModelSpec) -> list[list[tuple[str, float]]]:
     return [list(zip(names, row, strict=True)) for row in scores.tolist()]
 
 
-def _numbers(answer: Answer) -> list[float]:
+def numbers_of(answer: Answer) -> list[float]:
+    """Each row's number.
+
+    Raises:
+        DataError: the model answers something else.
+    """
     prediction = answer.output.prediction
     if prediction.ndim != 1 or prediction.dtype.kind not in "iuf":
         raise DataError(f"{answer.model} answers with no number", fix="use :predict")
