@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import msgspec
 import numpy as np
 
 from lifecycle.config import Config
@@ -202,8 +203,10 @@ def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
     rows: Any = None
     if own.is_file():
         try:
-            rows = one.decoder.json(own.read_bytes())
-        except DataError:  # an example of a form that we do not serve
+            # MLflow writes NaN, which no JSON has, for a null
+            body = msgspec.json.encode(json.loads(own.read_bytes()))
+            rows = one.decoder.json(body)
+        except (DataError, ValueError, RecursionError):  # of a form that we do not serve
             rows = None
     if rows is None:
         with contextlib.suppress(Exception):  # it is no example of what the model must take
@@ -216,6 +219,7 @@ def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
             raise RegistryError(
                 f"{ref} fails on its own example: {type(error).__name__}: {error}", where=folder
             ) from error
+    one = replace(one, example=body)
     if one.loaded.together or not separable(one.loaded, rows.columns):
         return one
     return replace(one, loaded=replace(one.loaded, together=True))

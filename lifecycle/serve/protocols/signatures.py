@@ -27,9 +27,9 @@ import numpy as np
 
 from lifecycle.errors import DataError
 from lifecycle.records import ModelSpec
-from lifecycle.serve.engine import Answer, jsonable
+from lifecycle.serve.jsonable import jsonable
 from lifecycle.serve.protocols.inputs import COLUMN_DATATYPES
-from lifecycle.serve.protocols.tensors import BYTES, outputs_of
+from lifecycle.serve.protocols.tensors import BYTES, tensors_of
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.slots import Slot
 
@@ -111,8 +111,8 @@ def described(one: Slot) -> Signature:
     try:
         output = one.loaded.predict(rows.columns, rows.params)
         raw = output.prediction if output.raw is None else output.raw
-        answer = Answer(jsonable(raw), "", one.model, one.version, "", output)
-        tensors = outputs_of(answer)
+        predictions = jsonable(raw)
+        tensors = tensors_of(output)
     except Exception:  # noqa: BLE001 - zeros and empty texts need not be what a model takes
         return Signature(
             inputs, (Part("predictions", _expected(spec), (-1,)),), example, None, False
@@ -126,7 +126,7 @@ def described(one: Slot) -> Signature:
         )
         for tensor in tensors
     )
-    return Signature(inputs, outputs, example, answer.predictions, output.scores is not None)
+    return Signature(inputs, outputs, example, predictions, output.scores is not None)
 
 
 def _expected(spec: ModelSpec) -> str:

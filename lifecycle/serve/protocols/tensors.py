@@ -22,8 +22,9 @@ import msgspec
 import numpy as np
 
 from lifecycle.errors import DataError
-from lifecycle.models.predicting import Array
-from lifecycle.serve.engine import Answer, jsonable
+from lifecycle.models.predicting import Array, Output
+from lifecycle.serve.engine import Answer
+from lifecycle.serve.jsonable import jsonable
 
 BYTES = "BYTES"
 DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
@@ -153,23 +154,30 @@ def to_raw(tensor: Tensor) -> bytes:
 
 
 def outputs_of(answer: Answer) -> list[Tensor]:
-    """An answer as tensors: `predictions`, `probabilities` where there are scores.
+    """An answer as tensors, see `tensors_of`."""
+    return tensors_of(answer.output)
+
+
+def tensors_of(output: Output) -> list[Tensor]:
+    """What a model said as tensors: `predictions`, `probabilities` where there are scores.
+
+    >>> [tensor.name for tensor in tensors_of(Output(np.array([1]), np.array([[0.2, 0.8]])))]
+    ['predictions', 'probabilities']
 
     A model that answers a frame gives one tensor for each of its columns instead of `predictions`.
     """
-    output = answer.output
     raw = output.prediction if output.raw is None else output.raw
     found: dict[str, Tensor] = {}
-    if hasattr(raw, "columns") and hasattr(raw, "to_numpy"):
-        for name in raw.columns:
-            found[str(name)] = _answered(str(name), raw[name].to_numpy())
+    if hasattr(raw, "columns") or isinstance(raw, Mapping):
+        for name in raw:
+            found[str(name)] = _answered(str(name), np.asarray(raw[name]))
     elif hasattr(raw, "to_numpy"):
         found["predictions"] = _answered("predictions", raw.to_numpy())
     elif isinstance(raw, np.ndarray):
         found["predictions"] = _answered("predictions", raw)
     else:
         cells = np.empty(len(output.prediction), dtype=object)
-        cells[:] = list(answer.predictions)
+        cells[:] = list(raw)
         found["predictions"] = _answered("predictions", np.array(cells.tolist(), dtype=object))
     if output.scores is not None:
         scores = np.asarray(output.scores)

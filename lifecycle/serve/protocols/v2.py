@@ -113,8 +113,8 @@ def routes(service: Service) -> list[Route]:
         return Chore(lambda: Response(200, _encode(_metadata(one, list(group.slots), signatures))))
 
     def infer(request: Request) -> Asked:
-        asked, tail = read(request, service.max_body)
         choice = choose(engine, request, request.params["model"], _version(request))
+        asked, tail = read(request, service.max_body)
         rows = rows_of(choice.slot.decoder, _tensors(asked.inputs, tail), asked.parameters)
         return Asked(choice, rows, _writer(request, asked))
 
