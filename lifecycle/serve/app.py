@@ -17,7 +17,10 @@ from typing import Any
 from lifecycle.errors import LifecycleError, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.named import named
-from lifecycle.serve.engine import INLINE_NS, Answer, Choice
+from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.logs import echoed, noted
+from lifecycle.serve.outward import masked
+from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.protocols import mlflow
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import (
@@ -39,6 +42,7 @@ from lifecycle.serve.wire import (
 PROTOCOLS = {
     "mlflow": "lifecycle.serve.protocols.mlflow:routes",
     "operations": "lifecycle.serve.protocols.operations:routes",
+    "watching": "lifecycle.serve.protocols.watching:routes",
     "v2": "lifecycle.serve.protocols.v2:routes",
     "tfserving": "lifecycle.serve.protocols.tfserving:routes",
     "kserve": "lifecycle.serve.protocols.kserve:routes",
@@ -49,6 +53,7 @@ _LOG = logging.getLogger("lifecycle.serve")
 
 Reply = Callable[[Response], None]
 Guard = Callable[[Request], None]  # raises Refused
+Trace = Callable[[Request, Reply], Reply]  # a reply that is followed
 
 
 class App:
@@ -57,6 +62,9 @@ class App:
     Args:
         service: what the routes share.
         guard: looks at each request first; None: everyone may ask.
+
+    Attributes:
+        trace: follows each request and its answer; None: nobody does.
     """
 
     def __init__(self, service: Service, *, guard: Guard | None = None) -> None:
@@ -67,6 +75,7 @@ class App:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-predict")
         self._chores = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-chores")
         self._waiting = 0
+        self.trace: Trace | None = None
         service.gauges.append(self._gauges)
 
     def handle(self, request: Request, reply: Reply) -> None:
@@ -76,6 +85,10 @@ class App:
             request: a whole request.
             reply: takes the answer.
         """
+        if self.trace is not None:
+            reply = self.trace(request, reply)
+        if b"x-request-id" in request.headers:
+            reply = echoed(request, reply)
         try:
             if self.guard is not None:
                 self.guard(request)
@@ -190,8 +203,8 @@ class App:
         more: Headers = error.headers
         if error.status == 405:
             more = ((b"allow", str(error).rpartition(" takes ")[2].encode()),)
-        elif error.status == 503 and not more:
-            more = ((b"retry-after", b"1"),)
+        elif error.status == 503:
+            more = (*more, (b"retry-after", b"1"))
         return Response(
             error.status, failure(error.status, str(error)), headers=more, close=error.close
         )
@@ -203,15 +216,18 @@ class App:
         if isinstance(error, PredictionFailed):  # it is logged and counted already
             body = route.failure(500, str(error))
             return Response(500, body, headers=((b"x-prediction-id", error.error_id.encode()),))
-        if not isinstance(error, LifecycleError):
-            _LOG.error("%s failed", route.path, exc_info=error)
-            return self._turned_away(route, route.failure, Refused(500, "an error of the server"))
-        code = status(error)
-        told = str(error)
+        code = status(error) if isinstance(error, LifecycleError) else 500
+        if code < 500:
+            told = str(error)
+            return self._turned_away(route, route.failure, Refused(code, masked(told)))
+        error_id = noted(error, route=route.path, status=code)
+        told = "an error of the server"
         if code == 503:
-            _LOG.error("%s", error)
             told = "nothing can be stored now, so nothing is answered; send it again"
-        return self._turned_away(route, route.failure, Refused(code, told))
+        inside = Refused(
+            code, f"{told} (error id {error_id})", headers=((b"x-error-id", error_id.encode()),)
+        )
+        return self._turned_away(route, route.failure, inside)
 
     def _gauges(self) -> Iterable[Gauge]:
         for name, group in self.engine.table.groups.items():

@@ -8,15 +8,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import LabelError
 from lifecycle.serve.app import App
+from lifecycle.serve.counts import Counts
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.guard import Guard
+from lifecycle.serve.hooks import Hooks
+from lifecycle.serve.pauses import settle
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.slots import SlotTable
+from lifecycle.serve.state import state, uncompiled
+from lifecycle.serve.telemetry import Telemetry
 from lifecycle.serve.wire import AddLabels, Service
 from lifecycle.stores import ids
 from lifecycle.stores.labels import LabelStore
@@ -30,38 +36,60 @@ class Built:
     app: App
     watch: Watch
     writer: PredictionWriter
+    counts: Counts
+    telemetry: Telemetry | None = None
 
     def start(self) -> None:
         """Begin to follow the registry."""
+        settle()
         self.watch.start()
+
+    def look(self) -> None:
+        """What is done once a second: write the figures for the other workers."""
+        self.counts.write(self.app.service.gauged())
 
     def close(self) -> None:
         """End the threads and seal the log; safe to call twice."""
         self.watch.stop()
         self.app.close()
         self.writer.close()
+        self.counts.write()
+        if self.telemetry is not None:
+            self.telemetry.close()
 
 
-def build(config: Config, names: Sequence[str]) -> Built:
+def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -> Built:
     """The application with its models loaded.
 
     Args:
         config: `[serve]` and `[log]`.
         names: model references; the first is the one that requests fall to.
+        shared: a folder that the workers of one server share; None: there is one worker.
 
     Raises:
         LifecycleError: what `lifecycle.serve.server.serve` raises.
     """
-    guard = Guard(config.serve.api_keys) if config.serve.api_keys else None
+    guard = Guard(config.serve.api_keys, shared=shared) if config.serve.api_keys else None
     engine = Engine(SlotTable(), secret=ids.secret(config.log.dir))
-    watch = Watch(config, engine, names)
+    watch = Watch(config, engine, names, shared=shared)
     watch.load()
     writer = PredictionWriter.of(config.log)
     engine.writer = writer
     service = Service(
         engine, add_labels=labeller(engine, config), max_body=config.serve.max_body_mb << 20
     )
-    return Built(App(service, guard=guard), watch, writer)
+    app, counts = App(service, guard=guard), Counts(engine.figures, shared)
+    if shared is not None:
+        service.total = counts.total
+    models = [ref.name for ref in watch.refs if ref.alias]
+    service.hook = Hooks(config.serve.webhook_secret, models=models, hurry=watch.hurry).take
+    service.gauges.append(watch.gauges)
+    service.state = lambda: state(service, watch, writer, guard)
+    telemetry = None
+    if config.serve.otlp:
+        telemetry = Telemetry(config.serve.otlp, engine.figures, app.routes)
+        app.trace = telemetry.trace
+    return Built(app, watch, writer, counts, telemetry)
 
 
 def labeller(engine: Engine, config: Config) -> AddLabels:
@@ -102,13 +130,6 @@ def described(table: SlotTable, address: str) -> str:
     for name, group in table.groups.items():
         for arm in group.plan.arms:
             loaded = group.slots[arm.version].loaded
-            compiled = loaded.version.tags.get("lifecycle.compiled", "") if loaded.version else ""
-            why = compiled.removeprefix("no: ")
-            if loaded.how == "onnx":
-                why = ""
-            elif not compiled:
-                why = "not compiled"
-            elif compiled.startswith("sha256:"):
-                why = "compiled, but compiled models are switched off or onnxruntime is missing"
+            why = uncompiled(loaded)
             models.append(f"{name}/{arm.version} ({loaded.how}{', ' + why if why else ''})")
     return f"serving {', '.join(models)} on {address}"

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from lifecycle.serve.engine import Engine
 from lifecycle.serve.outward import outward
 from lifecycle.serve.pauses import gently
 from lifecycle.serve.slots import Slot, SlotTable
+from lifecycle.serve.wire import Gauge
 from lifecycle.stores import registry
 from lifecycle.stores.tracking import connect
 
@@ -98,6 +99,7 @@ class Watch:
                 self._client = self._client or connect(self.config)
                 one = self._fetched(ref, None)
                 assert one is not None
+                self.polled = self.answered = time.time()
             except RegistryUnavailable as error:
                 folder = copies.last(ref, self.config)
                 if folder is None:
@@ -124,6 +126,19 @@ class Watch:
         if self._told is not None:
             with contextlib.suppress(OSError):  # the others look when their time has come
                 self._told.write_text(str(time.time_ns()))
+
+    def gauges(self) -> Iterator[Gauge]:
+        """Whether the registry answers, for /metrics; nothing where no alias is followed."""
+        if not any(ref.alias for ref in self.refs):
+            return
+        yield (
+            "registry_down",
+            "Workers whose registry does not answer.",
+            {},
+            int(bool(self.trouble)),
+        )
+        age = time.time() - self.answered if self.answered else -1.0
+        yield "registry_age_seconds", "Since the registry last answered; -1: never.", {}, age
 
     def poll(self) -> None:
         """Look once whether an alias moved, and swap if it did; never raises a LifecycleError."""

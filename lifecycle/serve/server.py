@@ -17,17 +17,21 @@ import multiprocessing
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import LifecycleError, MissingExtra, ServeError
 from lifecycle.serve.building import described
+from lifecycle.serve.counts import bury
 from lifecycle.serve.engine import Engine
+from lifecycle.serve.logs import say, set_up
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.slots import SlotTable
 from lifecycle.serve.worker import (
@@ -36,7 +40,6 @@ from lifecycle.serve.worker import (
     address_of,
     certificate,
     ends_when_told,
-    say,
     work,
 )
 
@@ -82,6 +85,7 @@ def serve(
     count = config.serve.workers if workers is None else workers
     host = config.serve.host if host is None else host
     certificate(config)  # a bad one fails here, before anything is loaded
+    set_up(config.serve.logs)
     listener = bind(host, config.serve.port if port is None else port)
     with contextlib.closing(listener):
         warn_if_open(host, keys=bool(config.serve.api_keys), tls=bool(config.serve.tls_cert))
@@ -149,10 +153,16 @@ class _Workers:
         self.config, self.names, self.listener, self.count = config, names, listener, count
         self.context = multiprocessing.get_context("spawn")
         self.stopping = False
+        self.shared = Path()  # what the workers share, while they run
         self.living: list[tuple[Any, Any]] = []
 
     def run(self) -> None:
         """Start all, then watch over them until told to stop."""
+        with tempfile.TemporaryDirectory(prefix="lifecycle-serve-") as shared:
+            self.shared = Path(shared)
+            self._run()
+
+    def _run(self) -> None:
         # what cannot be served fails here, once and with its reason
         table = Watch(self.config, Engine(SlotTable(), secret=b""), self.names).load()
         line = described(table, address_of(self.listener, secure=bool(self.config.serve.tls_cert)))
@@ -168,7 +178,7 @@ class _Workers:
                     raise ServeError("a worker could not start", fix="see its error above")
                 time.sleep(0.02)
             if not self.stopping:
-                say(f"{line}, {self.count} workers")
+                say(f"{line}, {self.count} workers", event="ready")
             while not self.stopping:
                 self._replace_dead()
                 time.sleep(0.1)
@@ -179,7 +189,7 @@ class _Workers:
 
     def _started(self) -> tuple[Any, Any]:
         ready = self.context.Event()
-        arguments = (self.config, tuple(self.names), self.listener, ready)
+        arguments = (self.config, tuple(self.names), self.listener, ready, self.shared)
         process = self.context.Process(target=_child, args=arguments, name="lifecycle-worker")
         process.start()
         return process, ready
@@ -187,7 +197,11 @@ class _Workers:
     def _replace_dead(self) -> None:
         for index, (process, _) in enumerate(self.living):
             if process.exitcode is not None and not self.stopping:
-                _LOG.error("worker %s died (%s); replaced", process.pid, process.exitcode)
+                more = {"event": "worker_died"}
+                _LOG.error(
+                    "worker %s died (%s); replaced", process.pid, process.exitcode, extra=more
+                )
+                bury(self.shared, process.pid)
                 time.sleep(0.5)
                 self.living[index] = self._started()
 
@@ -206,10 +220,12 @@ class _Workers:
                 process.join()
 
 
-def _child(config: Config, names: Sequence[str], listener: socket.socket, ready: Any) -> None:
+def _child(
+    config: Config, names: Sequence[str], listener: socket.socket, ready: Any, shared: Path
+) -> None:
     """A worker process's whole life."""
     try:
-        work(config, names, listener, ready=ready)
+        work(config, names, listener, ready=ready, shared=shared)
     except LifecycleError as error:
         say(f"error: {error}")
         sys.exit(_BAD_START)

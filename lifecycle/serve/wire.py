@@ -12,13 +12,14 @@ be made (`Asked`), or work that blocks (`Chore`); the application sees to both a
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from lifecycle.errors import DataError, LifecycleError, LogError, ModelNotFound
 from lifecycle.serve.engine import Answer, Choice, Engine
+from lifecycle.serve.figures import Figures
 from lifecycle.serve.rows import Rows
 
 JSON = b"application/json"
@@ -119,6 +120,10 @@ class Service:
         draining: set when the server is told to stop: health checks fail, connections are closed.
         gauges: what /metrics asks for beside the engine's figures.
         max_body: bytes of the longest body, also of one that came compressed.
+        total: the figures and gauges of all workers, from the engine's and this worker's; None:
+            there is one worker.
+        state: what `GET /status` answers.
+        hook: takes headers and body of a webhook's delivery; says whether it concerns us.
     """
 
     engine: Engine
@@ -126,6 +131,13 @@ class Service:
     draining: bool = False
     gauges: list[Callable[[], Iterable[Gauge]]] = field(default_factory=list)
     max_body: int = 16 << 20
+    total: Callable[[list[Gauge]], tuple[Figures, list[Gauge]]] | None = None
+    state: Callable[[], dict[str, Any]] | None = None
+    hook: Callable[[Mapping[bytes, bytes], bytes], bool] | None = None
+
+    def gauged(self) -> list[Gauge]:
+        """What all sources say now."""
+        return [gauge for source in self.gauges for gauge in source()]
 
     @property
     def ready(self) -> bool:

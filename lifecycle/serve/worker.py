@@ -11,13 +11,12 @@ and the log is sealed. While models still load a worker ends at once.
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import ssl
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,11 +24,11 @@ from lifecycle.config import Config
 from lifecycle.errors import ServeError
 from lifecycle.serve.building import Built, build, described
 from lifecycle.serve.http import Connection, Http
+from lifecycle.serve.logs import say, set_up
 
 BACKLOG = 2048
 DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop
 RECEIVE_SECONDS = 5  # how long requests that have begun may take to arrive after it
-_LOG = logging.getLogger("lifecycle.serve")
 
 
 class _Told(BaseException):
@@ -59,6 +58,7 @@ def work(
     listener: socket.socket,
     *,
     ready: Any | None = None,
+    shared: Path | None = None,
 ) -> None:
     """One worker's whole life.
 
@@ -67,20 +67,21 @@ def work(
         names: model references.
         listener: a bound socket, which other workers may share.
         ready: an event that is set when the worker answers; None: a line is printed instead.
+        shared: a folder that the workers of one server share; None: there is one worker.
 
     Raises:
         LifecycleError: what `lifecycle.serve.server.serve` raises.
     """
-    if not logging.getLogger().handlers and not _LOG.handlers:
-        logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    set_up(config.serve.logs)
     tls = certificate(config)
     with ends_when_told():
-        built = build(config, names)
+        built = build(config, names, shared=shared)
 
         def announce() -> None:
             if ready is None:
                 table = built.app.engine.table
-                say(described(table, address_of(listener, secure=tls is not None)))
+                line = described(table, address_of(listener, secure=tls is not None))
+                say(line, event="ready")
             else:
                 ready.set()
 
@@ -140,7 +141,7 @@ async def answer(
         lambda: Connection(http), sock=listener, backlog=BACKLOG, ssl=tls
     )
     built.start()
-    looking = loop.create_task(_look(http))
+    looking = loop.create_task(_look(http, built))
     announce()
     try:
         await stop.wait()
@@ -158,9 +159,10 @@ async def answer(
         http.abort()
 
 
-async def _look(http: Http) -> None:
+async def _look(http: Http, built: Built) -> None:
     while True:
         http.look()
+        built.look()
         await asyncio.sleep(1.0)
 
 
@@ -211,8 +213,3 @@ def address_of(listener: socket.socket, *, secure: bool = False) -> str:
     host, port = listener.getsockname()[:2]
     scheme = "https" if secure else "http"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def say(line: str) -> None:
-    """Tell the person who started the server."""
-    print(line, file=sys.stderr, flush=True)

@@ -48,8 +48,10 @@ def routes(service: Service) -> list[Route]:
         return Chore(work)
 
     def metrics(_request: Request) -> Response:
-        gauges = [gauge for source in service.gauges for gauge in source()]
-        return Response(200, service.engine.figures.text(gauges).encode(), PROMETHEUS)
+        figures, gauges = service.engine.figures, service.gauged()
+        if service.total is not None:
+            figures, gauges = service.total(gauges)
+        return Response(200, figures.text(gauges).encode(), PROMETHEUS)
 
     return [
         Route("POST", "/feedback", feedback, mlflow.failure),

@@ -1,0 +1,75 @@
+"""What the server says of itself: which versions, how they answer, and what is wrong.
+
+>>> uncompiled(LoadedModel(ModelSpec(1, "regression", ()), "sklearn", lambda columns: columns))
+'not compiled'
+"""
+
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from lifecycle.models.predicting import LoadedModel
+from lifecycle.records import ModelSpec  # noqa: F401 - is used above
+from lifecycle.serve.guard import Guard
+from lifecycle.serve.outward import outward
+from lifecycle.serve.reload import Watch
+from lifecycle.serve.wire import Service
+from lifecycle.stores.predictions import PredictionWriter
+
+
+def uncompiled(loaded: LoadedModel) -> str:
+    """Why a model does not answer through its compiled form; empty when it does."""
+    if loaded.how == "onnx":
+        return ""
+    compiled = loaded.version.tags.get("lifecycle.compiled", "") if loaded.version else ""
+    if compiled.startswith("sha256:"):
+        return "compiled, but compiled models are switched off or onnxruntime is missing"
+    return compiled.removeprefix("no: ") or "not compiled"
+
+
+def state(
+    service: Service, watch: Watch, writer: PredictionWriter, guard: Guard | None
+) -> dict[str, Any]:
+    """The answer of `GET /status`, as JSON types; of the worker that is asked.
+
+    Args:
+        service: what is served.
+        watch: follows the registry.
+        writer: the prediction log.
+        guard: asks for API keys; None: nobody is asked.
+    """
+    models = []
+    reasons = service.engine.figures.reasons
+    for name, group in service.engine.table.groups.items():
+        arms = []
+        for arm in group.plan.arms:
+            loaded = group.slots[arm.version].loaded
+            arms.append(
+                {
+                    "version": arm.version,
+                    "arm": arm.name,
+                    "share": arm.share,
+                    "how": loaded.how,
+                    "not_compiled": outward(uncompiled(loaded)),
+                }
+            )
+        models.append({"model": name, "serving": arms, "refused": reasons.get(name, "")})
+    return {
+        "ready": service.ready,
+        "draining": service.draining,
+        "models": models,
+        "registry": {
+            "polled": _time(watch.polled),
+            "answered": _time(watch.answered),
+            "trouble": watch.trouble,
+            "failures": service.engine.figures.polls_failed,
+        },
+        "log": {"trouble": outward(writer.trouble)},
+        "keys": {"asked": guard is not None, "trouble": guard.trouble if guard else ""},
+        "waiting": sum(item[3] for item in service.gauged() if item[0] == "waiting"),
+        "pid": os.getpid(),
+    }
+
+
+def _time(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
