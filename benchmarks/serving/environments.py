@@ -65,6 +65,9 @@ def versions(name: str, environments: Path) -> dict[str, str]:
     """The versions of an environment's main packages."""
     names = [package.partition("[")[0] for package in PACKAGES[name]]
     code = "import sys, importlib.metadata as m; print(*(m.version(n) for n in sys.argv[1:]))"
-    command = [str(folder_of(name, environments) / "python"), "-c", code, *names]
+    python = folder_of(name, environments) / "python"
+    if not python.exists():
+        return {}
+    command = [str(python), "-c", code, *names]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return dict(zip(names, done.stdout.split(), strict=False))

@@ -146,6 +146,16 @@ class Running:
         text = self.output.read_text(errors="replace") if self.output else ""
         return " ".join(text.split())[-300:]
 
+    def settle(self, *, seconds: float = 5.0) -> None:
+        """Wait until it has answered what an earlier run left, and does nothing any more."""
+        deadline, before = time.perf_counter() + seconds, self.cpu_seconds()
+        while time.perf_counter() < deadline:
+            time.sleep(0.1)
+            now = self.cpu_seconds()
+            if now - before <= 0.01:
+                return
+            before = now
+
     def pause(self) -> None:
         """Stop its processes, so that an idle server costs the one that is measured nothing."""
         for pid in self.pids():
@@ -168,11 +178,19 @@ class Running:
         while time.perf_counter() < deadline and self.process.poll() is None:
             left = sorted({*left, *self.pids()})
             time.sleep(0.05)
-        for pid in left:
+        for pid in filter(_lives, left):
             with contextlib.suppress(OSError):
-                if _stat(pid)[0] != "Z":
-                    os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        while any(map(_lives, left)) and time.perf_counter() < deadline + 5:
+            time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    with contextlib.suppress(OSError):
+        return _stat(pid)[0] != "Z"
+    return False
 
 
 def _stat(pid: int) -> list[str]:

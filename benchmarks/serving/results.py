@@ -1,7 +1,7 @@
 """What is printed and written: Markdown tables with the goals beside the figures.
 
 >>> Goal(25.0).judged(31.2, "x"), Goal(25.0).judged(3.21, "x")
-('31x', '**3.2x, missed: 25x**')
+('31x (≥ 25x)', '**3.2x** (missed: ≥ 25x)')
 """
 
 import datetime as dt

@@ -207,11 +207,11 @@ PEERS = (
     ),
     Server(
         "bentoml", "BentoML", bentoml("Plain"), "bentoml",
-        form="records", where="/predict", alive="/readyz", models=KNOWN, variables=BENTO,
+        form="rows", where="/predict", alive="/readyz", models=KNOWN, variables=BENTO,
     ),
     Server(
         "bentoml-batching", "BentoML, batching", bentoml("Batching"), "bentoml",
-        form="records", where="/predict", alive="/readyz", models=KNOWN, variables=BENTO,
+        form="rows", where="/predict", alive="/readyz", models=KNOWN, variables=BENTO,
     ),
     Server(
         "litserve", "LitServe", script("litserve_app.py"), "litserve",

@@ -137,15 +137,13 @@ def body(form: str, frame: pd.DataFrame) -> str:
     """A request in one of the forms that servers take.
 
     Args:
-        form: `split` is MLflow's, `records` a list of objects, `rows` a list of lists, `v2` the
+        form: `split` is MLflow's, `rows` a list of lists, `v2` the
             Open Inference Protocol's (a tensor, or one a column where there are strings).
         frame: the rows.
     """
     split = frame.to_dict(orient="split", index=False)
     if form == "split":
         return json.dumps({"dataframe_split": split})
-    if form == "records":
-        return json.dumps({"rows": frame.to_dict(orient="records")})
     if form == "rows":
         return json.dumps({"rows": split["data"]})
     assert form == "v2"
@@ -226,7 +224,7 @@ allow_pickle = {str(subject.kind == "custom").lower()}
     joblib.dump(model, folder / "model.joblib")
     columns = json.dumps(subject.columns)
     (folder / "columns.json").write_text(columns, encoding="utf-8")
-    for form in ("split", "records", "rows", "v2"):
+    for form in ("split", "rows", "v2"):
         singles = [body(form, asked.iloc[[place]]) for place in range(ASKED)]
         (folder / f"{form}-1.txt").write_text("\n".join(singles) + "\n", encoding="utf-8")
         (folder / f"{form}-{ASKED}.txt").write_text(body(form, asked) + "\n", encoding="utf-8")

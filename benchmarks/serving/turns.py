@@ -124,6 +124,7 @@ def run(running: Running, server: Server, place: Place, load: Load, seconds: int
     Raises:
         BenchError: an answer was not 200, or a connection broke.
     """
+    running.settle()
     before = running.cpu_seconds()
     found = drive(server, place, load, seconds)
     spent = running.cpu_seconds() - before

@@ -12,8 +12,8 @@ FOLDER = Path((Path(__file__).parent / "model.txt").read_text(encoding="utf-8"))
 COLUMNS = json.loads((FOLDER / "columns.json").read_text(encoding="utf-8"))
 
 
-def labels(model: Any, rows: list[dict[str, Any]]) -> list[Any]:
-    """Labels of rows that came as objects."""
+def labels(model: Any, rows: list[list[Any]]) -> list[Any]:
+    """Labels of rows in the order of the columns."""
     return list(model.predict(pd.DataFrame(rows, columns=COLUMNS)).tolist())
 
 
@@ -25,7 +25,7 @@ class Plain:
         self.model = joblib.load(FOLDER / "model.joblib")
 
     @bentoml.api
-    def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
+    def predict(self, rows: list[list[Any]]) -> list[Any]:
         """Labels of the rows."""
         return labels(self.model, rows)
 
@@ -38,6 +38,6 @@ class Batching:
         self.model = joblib.load(FOLDER / "model.joblib")
 
     @bentoml.api(batchable=True, max_batch_size=512, max_latency_ms=1000)
-    def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
+    def predict(self, rows: list[list[Any]]) -> list[Any]:
         """Labels of the rows."""
         return labels(self.model, rows)
