@@ -42,9 +42,10 @@ def assess(case: Case, profile: Profile) -> MonitorReport:
         time=time,
         alpha=config.monitor.alpha,
         min_rows=config.monitor.min_rows,
-        ignore=unscored,
+        ignore=unscored | set(live.masked),
     )
-    drift = replace(drift, draw=lambda: page(case, drift))
+    left_out = {**drift.not_monitored, **live.masked}
+    drift = replace(drift, not_monitored=left_out, draw=lambda: page(case, drift))
     spec, before, why = _held_against(case)
     judged = judge(config, case.version, spec, live, drifted=drift.drifted, before=before, why=why)
     judged = _of_a_part(case, judged, expected=before is not None)

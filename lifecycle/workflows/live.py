@@ -47,6 +47,7 @@ class Live:
         scores: (n,) of the positive class, or (n, k); None where there are none.
         label_times: when each label was taken in, UTC; None for a table's.
         late: rows of earlier windows that were logged after their check.
+        masked: features that the log does not hold, or as a hash only, and why.
     """
 
     rows: pl.DataFrame
@@ -57,6 +58,7 @@ class Live:
     scores: np.ndarray | None = field(default=None, compare=False)
     label_times: pl.Series | None = field(default=None, compare=False)
     late: int = 0
+    masked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def window(self) -> tuple[str, str] | None:
@@ -147,7 +149,8 @@ def from_log(
     times = answered[TIME].dt.replace_time_zone(None) if answered.height else _no_times(0)
     notes += _skewed(times, known["labelled_at"])
     features = _features(answered)
-    wanted = [name for name in spec.feature_names if name in features.columns]
+    masked = _masked(config, spec)
+    wanted = [name for name in spec.feature_names if name in {*features.columns} - {*masked}]
     features = features.select(wanted)
     extra = [answered["prediction"]] if "prediction" not in wanted else []
     scores = _scores(answered["score"])
@@ -164,7 +167,15 @@ def from_log(
         scores,
         label_times=known["labelled_at"],
         late=late,
+        masked=masked,
     )
+
+
+def _masked(config: Config, spec: ModelSpec) -> dict[str, str]:
+    """Features that cannot be compared, since `[log]` keeps them out of the log."""
+    dropped = dict.fromkeys(config.log.drop, "the log does not hold it, see [log] drop")
+    hashed = dict.fromkeys(config.log.hash, "the log holds a hash of it, see [log] hash")
+    return {name: why for name, why in (dropped | hashed).items() if name in spec.feature_names}
 
 
 def _skewed(times: pl.Series, label_times: pl.Series) -> list[str]:
