@@ -85,6 +85,7 @@ def bury(folder: Path, pid: int) -> None:
     total = Figures()
     for tree in (ended, *map(_read, paths)):
         add(total, tree.get("counts", {}))
+    total.reasons.clear()  # of the living alone
     names = [*ended.get("names", ()), *(path.name for path in paths)][-_REMEMBERED:]
     tree = {"counts": plain(total), "names": names, "died": ended.get("died", 0) + 1}
     with contextlib.suppress(OSError):
