@@ -17,6 +17,7 @@ Stricter than MLflow: truth values, texts and nulls are no numbers, infinite num
 unequal length are refused, and so is a request without rows.
 """
 
+import base64
 import io
 import json
 import math
@@ -31,7 +32,8 @@ import pandas as pd
 from lifecycle.errors import DataError, ModelRefused
 from lifecycle.models.predicting import Array, Given
 
-PLAIN = {"double", "float", "long", "integer", "boolean", "string", "datetime", "binary"}
+# one cell is one value of JSON; what text stands for bytes depends on the form
+PLAIN = {"double", "float", "long", "integer", "boolean", "string", "datetime"}
 _WIDEST = 1000  # columns of an array that are logged one by one
 _SHOWN = 300  # characters of MLflow's message that are passed on
 _LEAVES = {"f": float, "i": int, "u": int, "b": bool, "U": str}  # by numpy's kind of type
@@ -118,6 +120,8 @@ class Forms:
             _rows(form, data)
             if self._schema is not None and self._schema.is_tensor_spec():
                 self._leaves(form, raw, data)
+            elif self._schema is not None:
+                self._bytes(form, data)
             parsed = infer_and_parse_data({form: data}, self._schema)
         except (DataError, RecursionError):
             raise
@@ -173,6 +177,24 @@ class Forms:
                 if value is not None:
                     msgspec.convert(value, _nested(wanted, value))
 
+    def _bytes(self, form: str, data: Any) -> None:
+        """Refuse what is not base64, of which MLflow leaves out what it cannot read."""
+        schema = self._schema
+        assert schema is not None
+        if form not in ("dataframe_split", "dataframe_records"):
+            return
+        for spec in schema.inputs:
+            if getattr(spec.type, "name", "") != "binary":
+                continue
+            for row, cell in enumerate(_named(form, data, spec.name)):
+                try:
+                    base64.b64decode("".join(cell.split()), validate=True)
+                except (AttributeError, ValueError) as error:
+                    raise DataError(
+                        f"column {spec.name!r} of row {row} is not base64",
+                        fix="encode the bytes as base64",
+                    ) from error
+
     def _checked(self, form: str, data: Any) -> Given:
         from mlflow.models import validate_schema
 
@@ -224,6 +246,16 @@ def _rows(form: str, data: Any) -> None:
         raise DataError(f"the rows of {form!r} have different lengths", fix="send all values")
 
 
+def _named(form: str, data: Any, name: str) -> list[Any]:
+    """A column's cells as they were sent; those that are null are left out."""
+    if form == "dataframe_split":
+        place = [str(column) for column in data["columns"]].index(name)
+        cells = [row[place] for row in data["data"]]
+    else:
+        cells = [row.get(name) for row in data]
+    return [cell for cell in cells if cell is not None]
+
+
 def _nested(wanted: Any, value: Any) -> Any:
     """The type of lists of `wanted`, as deep as the first element is."""
     kind = wanted
@@ -238,11 +270,18 @@ def _logged(data: Any) -> dict[str, Array]:
     if isinstance(data, pd.DataFrame):
         return {str(name): _column(data[name].to_numpy()) for name in data.columns}
     if isinstance(data, Mapping):
-        return {str(name): _column(np.asarray(values)) for name, values in data.items()}
-    values = np.asarray(data)
+        return {str(name): _column(_array(values)) for name, values in data.items()}
+    values = _array(data)
     if values.ndim == 2 and values.shape[1] <= _WIDEST and values.dtype.kind in "fiub":
         return {str(index): values[:, index] for index in range(values.shape[1])}
     return {"0": _column(values)}
+
+
+def _array(values: Any) -> Array:
+    try:
+        return np.asarray(values)
+    except ValueError:  # lists of several lengths
+        return _cells(values)
 
 
 def _column(values: Array) -> Array:

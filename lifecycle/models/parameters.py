@@ -53,7 +53,7 @@ class Parameters:
         Raises:
             DataError: a param is not known or not of its type; names it.
         """
-        params = self.defaults
+        params: dict[str, Any] = {}
         for name, value in given.items():
             spec = self._specs.get(name)
             if spec is None:
@@ -71,7 +71,9 @@ class Parameters:
                     + ("" if spec.shape is None else ", in a list"),
                     fix="send a value of the signature's type",
                 ) from error
-        return params
+        return params | {
+            name: spec.default for name, spec in self._specs.items() if name not in params
+        }
 
 
 def refuse(given: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@
 ['no', 'yes', 'yes']
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Literal
@@ -141,6 +141,22 @@ class Output:
             raw = raw.iloc[start:stop] if hasattr(raw, "iloc") else raw[start:stop]
         scores = None if self.scores is None else self.scores[start:stop]
         return Output(self.prediction[start:stop], scores, raw)
+
+
+class Lacking(dict[str, Array]):
+    """Columns of which some that may be null were not sent: they are null here.
+
+    >>> Lacking({"age": np.array([np.nan])}, {"age"}).absent
+    frozenset({'age'})
+
+    Args:
+        columns: all of them.
+        absent: the names of those that were not sent; custom models are not given them.
+    """
+
+    def __init__(self, columns: Columns, absent: Iterable[str]) -> None:
+        super().__init__(columns)
+        self.absent = frozenset(absent)
 
 
 class Given(dict[str, Array]):

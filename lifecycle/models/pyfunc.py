@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +24,19 @@ from lifecycle.errors import ModelRefused
 from lifecycle.models.forms import PLAIN, needed
 from lifecycle.models.inputs import table
 from lifecycle.models.parameters import Parameters
-from lifecycle.models.predicting import Array, Columns, Given, LoadedModel, Output, labels
+from lifecycle.models.predicting import (
+    Array,
+    Columns,
+    Given,
+    Lacking,
+    LoadedModel,
+    Output,
+    labels,
+)
 from lifecycle.records import ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # flavours whose models answer each row by itself
 ROW_BY_ROW = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.sklearn", "mlflow.xgboost"}
@@ -161,14 +172,26 @@ def _predict(model: Any, spec: ModelSpec, described: Mapping[str, Any], *, boost
     flavour = described.get("flavors", {}).get("python_function", {})
     loader = flavour.get("loader_module")
     if loader not in _DIRECT or not _columns_are_plain(spec, described):
-        return lambda columns, params: model.predict(table(columns), params=params)
+        return lambda columns, params: model.predict(frame(columns), params=params)
     inner = model._model_impl  # "a stable developer API", its docstring says
     if boost and loader == "mlflow.xgboost" and _only_numbers(inner.get_raw_model(), spec):
         return _boosted(inner.get_raw_model())
     call = getattr(inner, flavour.get("predict_fn") or "predict")
     if "params" in inspect.signature(call).parameters:
-        return lambda columns, params: call(table(columns), params=params)
-    return lambda columns, _params: call(table(columns))
+        return lambda columns, params: call(frame(columns), params=params)
+    return lambda columns, _params: call(frame(columns))
+
+
+def frame(columns: Columns) -> "pd.DataFrame":
+    """The frame that MLflow makes of a request: without the columns that were not sent.
+
+    >>> sent = Lacking({"x": np.array([1.0]), "y": np.array([np.nan])}, {"y"})
+    >>> list(frame(sent))
+    ['x']
+    """
+    if isinstance(columns, Lacking):
+        columns = {name: cells for name, cells in columns.items() if name not in columns.absent}
+    return table(columns)
 
 
 def _columns_are_plain(spec: ModelSpec, described: Mapping[str, Any]) -> bool:

@@ -27,13 +27,13 @@ from msgspec import UNSET, Raw, UnsetType
 
 from lifecycle.errors import DataError
 from lifecycle.models.parameters import Parameters, refuse
-from lifecycle.models.predicting import Array, Given
-from lifecycle.records import ModelSpec
+from lifecycle.models.predicting import Array, Given, Lacking
+from lifecycle.records import Column, ModelSpec
 from lifecycle.serve.duplicates import refuse_duplicates
 from lifecycle.serve.explain import explain, missing, unknown
 from lifecycle.serve.known import Known
 from lifecycle.serve.rows import Rows
-from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, objects, times
+from lifecycle.serve.typed import BUILD, JSON_TYPES, key_text, nulls, objects, times
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _ORDERS = 64  # orders of columns whose decoders are kept
@@ -85,6 +85,7 @@ class Decoder:
             for index, name in enumerate(self._all)
             if name in self.extras or not self._columns[name].required
         ]
+        self._binary = [column.name for column in spec.features if column.dtype == "binary"]
         self._block = {column.dtype for column in spec.features} == {"double"}
         # such a character in a name would upset the count that looks for duplicate keys
         self._countable = not any(set(name) & set(':\\"') for name in self._all)
@@ -159,7 +160,8 @@ class Decoder:
             return rows
         refuse_duplicates(body)
         given = self.forms.json(form, bytes(raw))
-        return replace(rows, columns=Given(rows.columns, given.data))
+        columns = dict(rows.columns) | {name: given[name] for name in self._binary if name in given}
+        return replace(rows, columns=Given(columns, given.data))
 
     def _typed(self, body: bytes, form: str, raw: Raw) -> Rows:
         if form == "dataframe_split":
@@ -184,16 +186,21 @@ class Decoder:
         if self._odd:
             return self._from_objects(body, records)
         values = list(zip(*map(msgspec.structs.astuple, records), strict=True))
-        absent = 0
+        names, absent = self._all, 0
         if values:
+            gone = set()
             for index in self._optional:
                 cells = values[index]
                 gaps = sum(cell is UNSET for cell in cells)
-                if gaps:
-                    absent += gaps
+                if gaps == len(cells):
+                    gone.add(index)
+                elif gaps:
                     values[index] = tuple(None if cell is UNSET else cell for cell in cells)
+                absent += gaps
+            values = [cells for index, cells in enumerate(values) if index not in gone]
+            names = tuple(name for index, name in enumerate(names) if index not in gone)
         self._check_keys(body, 1 + len(records) * len(self._all) - absent, values)
-        return self.build(self._all, values)
+        return self.build(names, values)
 
     def _from_split(self, body: bytes, split: _Split) -> Rows:
         if split.columns is None:
@@ -215,12 +222,13 @@ class Decoder:
             for column in self.spec.features:
                 if column.required and column.name not in record:
                     raise missing(column.name, row=index)
-        rows = [[record.get(name) for name in self._all] for record in records]
+        names = tuple(name for name in self._all if any(name in record for record in records))
+        rows = [[record.get(name) for name in names] for record in records]
         try:
-            typed = msgspec.convert(rows, self._row_type(self._all))
+            typed = msgspec.convert(rows, self._row_type(names))
         except msgspec.ValidationError as error:
-            raise explain(str(error), self.spec, self._all) from None
-        return self.build(self._all, _turned(typed))
+            raise explain(str(error), self.spec, names) from None
+        return self.build(names, _turned(typed))
 
     def _from_inputs(self, body: bytes, inputs: Any) -> Rows:
         if self._odd:
@@ -252,11 +260,14 @@ class Decoder:
             block = np.array(values[: len(self.names)], dtype=np.float64)
             columns = dict(zip(self.names, block, strict=True))
         else:
-            nothing = (None,) * count
             columns = {
-                column.name: _build(column.dtype, given.get(column.name, nothing), column.name)
+                column.name: self._built(column, given[column.name])
+                if column.name in given
+                else nulls(column.dtype, count)
                 for column in self.spec.features
             }
+            absent = [name for name in self.names if name not in given]
+            columns = Lacking(columns, absent) if absent else columns
         time = key = None
         sent = given.get(self.spec.time or "")
         if sent is not None and self.spec.time and any(cell is not None for cell in sent):
@@ -265,6 +276,13 @@ class Decoder:
         if sent is not None and any(cell is not None for cell in sent):
             key = [None if cell is None else key_text(cell) for cell in sent]
         return Rows(columns, count, time, key)
+
+    def _built(self, column: Column, cells: Sequence[Any]) -> Array:
+        builder = BUILD.get(column.dtype)
+        # whether text stands for bytes depends on the form, which its own reader knows
+        if builder is None or (column.dtype == "binary" and self.forms is not None):
+            return objects(cells)
+        return builder(cells, column.name)
 
     def check_names(self, names: Sequence[str]) -> None:
         """Refuse columns that are missing, unknown or there twice.
@@ -333,11 +351,6 @@ def _cell(kind: Any) -> Any:
 
 def _cell_or_list(kind: Any) -> Any:
     return Any if kind is Any else list[kind] | kind
-
-
-def _build(dtype: str, cells: Sequence[Any], name: str) -> Array:
-    builder = BUILD.get(dtype)
-    return builder(cells, name) if builder else objects(cells)
 
 
 def _lists(inputs: dict[str, Any]) -> dict[str, list[Any]]:

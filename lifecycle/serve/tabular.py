@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lifecycle.errors import DataError
-from lifecycle.models.predicting import Given
+from lifecycle.models.predicting import Given, Lacking
 from lifecycle.serve.decode import Decoder, as_given, untyped
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.typed import key_text
@@ -159,8 +159,7 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
     if not decoder.names:
         return as_given(untyped(decoder.forms).frame(frame))
     decoder.check_names(list(frame.columns))
-    for name in set(decoder.names) - set(frame.columns):
-        frame[name] = None
+    absent = [name for name in decoder.names if name not in frame]
     time = key = None
     if spec.time in decoder.extras and spec.time in frame:
         try:
@@ -180,6 +179,8 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
                 )
         key = [None if pd.isna(cell) else key_text(cell) for cell in cells]
     columns = typed(frame, spec)
+    if absent:
+        columns = Lacking(columns, absent)
     if decoder.forms is not None:
         columns = Given(columns, decoder.forms.frame(frame).data)
     return Rows(columns, len(frame), time, key)

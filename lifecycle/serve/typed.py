@@ -10,6 +10,7 @@ lifecycle.errors.DataError: column 'calls' of row 1 is 2.5, which is no whole nu
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -24,6 +25,8 @@ from lifecycle.models.predicting import Array
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - arrays of times are UTC without a zone
 Cells = Sequence[Any]  # one column's values as Python objects, None for null
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?", re.ASCII)
+_FIRST, _LAST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")  # in nanoseconds
 _LONG = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
 _INTEGER = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | float
 
@@ -37,6 +40,19 @@ def objects(cells: Cells) -> Array:
     array = np.empty(len(cells), dtype=object)
     array[:] = cells
     return array
+
+
+def nulls(dtype: str, count: int) -> Array:
+    """A column that was not sent; whole numbers are doubles then, which can be null.
+
+    >>> nulls("long", 1).tolist(), nulls("string", 1).tolist()
+    ([nan], [None])
+    """
+    if dtype in ("double", "float", "long", "integer"):
+        return np.full(count, np.nan, dtype=np.float32 if dtype == "float" else np.float64)
+    if dtype == "datetime":
+        return np.full(count, np.datetime64("NaT"), dtype="datetime64[us]")
+    return objects([None] * count)
 
 
 def _double(cells: Cells, _name: str) -> Array:
@@ -79,7 +95,9 @@ def _binary(cells: Cells, name: str) -> Array:
     decoded: list[bytes | None] = []
     for row, cell in enumerate(cells):
         try:
-            decoded.append(None if cell is None else base64.b64decode(cell, validate=True))
+            # MLflow's own clients break lines, as MIME does
+            text = None if cell is None else "".join(cell.split())
+            decoded.append(None if text is None else base64.b64decode(text, validate=True))
         except (binascii.Error, ValueError):
             raise DataError(
                 f"column {name!r} of row {row} is not base64", fix="encode the bytes as base64"
@@ -115,6 +133,21 @@ def times(cells: Cells, name: str) -> Array:
                 fix="write it as 2026-01-31T12:00:00",
             ) from None
     return np.array(found, dtype="datetime64[us]")
+
+
+def _moments(cells: Cells, name: str) -> Array:
+    """A feature's times: without a zone, none finer than microseconds, as pandas can hold them."""
+    found = times(cells, name)
+    for row, cell in enumerate(cells):
+        if cell is None:
+            continue
+        known = _TIME.fullmatch(cell) if isinstance(cell, str) else cell % 1000 == 0
+        if not known or not _FIRST <= found[row] <= _LAST:
+            raise DataError(
+                f"column {name!r} of row {row} is no time that the model knows: {_shown(cell)}",
+                fix="write it as 2026-01-31T12:00:00, without a zone, between 1678 and 2262",
+            )
+    return found
 
 
 def key_text(key: str | float) -> str:
@@ -165,7 +198,7 @@ BUILD: Mapping[str, Callable[[Cells, str], Array]] = MappingProxyType(
         "integer": _whole(np.int32),
         "boolean": _boolean,
         "string": _string,
-        "datetime": times,
+        "datetime": _moments,
         "binary": _binary,
     }
 )
