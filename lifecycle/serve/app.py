@@ -5,7 +5,7 @@
     transport <── Response ── reply <──────────────────────────────┴──> engine, a batch
 
 Nothing here knows a socket. Predictions that take about a millisecond or more, and long bodies,
-go through one worker thread, so that health checks are answered meanwhile.
+go through threads, so that health checks are answered meanwhile.
 """
 
 import asyncio
@@ -15,12 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from lifecycle.errors import LifecycleError, PredictionFailed
-from lifecycle.models.predicting import Output
 from lifecycle.named import named
+from lifecycle.serve.batch import Batcher, Limits
 from lifecycle.serve.engine import Answer, Choice
 from lifecycle.serve.logs import echoed, noted
 from lifecycle.serve.outward import masked
-from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.protocols import mlflow
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import (
@@ -46,6 +45,7 @@ PROTOCOLS = {
     "v2": "lifecycle.serve.protocols.v2:routes",
     "tfserving": "lifecycle.serve.protocols.tfserving:routes",
     "kserve": "lifecycle.serve.protocols.kserve:routes",
+    "openapi": "lifecycle.serve.protocols.openapi:routes",
 }
 LONG = 64 * 1024  # bytes; longer bodies, and packed ones, are decoded in the worker thread
 WAITING = 128  # requests that may wait for the worker thread
@@ -62,17 +62,21 @@ class App:
     Args:
         service: what the routes share.
         guard: looks at each request first; None: everyone may ask.
+        limits: how many requests it takes on.
 
     Attributes:
         trace: follows each request and its answer; None: nobody does.
     """
 
-    def __init__(self, service: Service, *, guard: Guard | None = None) -> None:
+    def __init__(
+        self, service: Service, *, guard: Guard | None = None, limits: Limits | None = None
+    ) -> None:
         self.service, self.guard = service, guard
         self.engine = service.engine
         makers = [named(name, PROTOCOLS, kind="protocol") for name in PROTOCOLS]
         self.routes = Routes(route for routes in makers for route in routes(service))
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-predict")
+        self._batcher = Batcher(self.engine, limits)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-decode")
         self._chores = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-chores")
         self._waiting = 0
         self.trace: Trace | None = None
@@ -119,27 +123,12 @@ class App:
             done: takes the answer, or what the client is to be told instead.
             begun: `time.perf_counter_ns()` when the request was there.
         """
-        engine = self.engine
-
-        def predicted(output: Output | Exception) -> None:
-            try:
-                answer = engine.record(choice, rows, output, begun=begun)
-            except LifecycleError as error:
-                done(error)
-                return
-            done(answer)
-
-        if engine.expected(choice, rows.count) < INLINE_NS:
-            predicted(engine.predict(choice, rows))
-            return
-        if self._waiting >= WAITING:
-            done(Refused(503, "too many requests are waiting"))
-            return
-        self._later(self._worker, lambda: engine.predict(choice, rows), predicted)
+        self._batcher.ask(choice, rows, done, begun=begun)
 
     def close(self) -> None:
         """End the threads when what they do is done."""
         self._worker.shutdown()
+        self._batcher.close()
         self._chores.shutdown()
 
     def _settle(
@@ -151,8 +140,12 @@ class App:
             def done(answer: Answer | Exception) -> None:
                 if isinstance(answer, Exception):
                     reply(self._failed(route, answer))
-                else:
-                    reply(write(answer))
+                    return
+                try:
+                    response = write(answer)
+                except Exception as error:  # noqa: BLE001 - others wait for their answers
+                    response = self._failed(route, error)
+                reply(response)
 
             self.ask(made.choice, made.rows, done, begun=request.begun)
         elif isinstance(made, Chore):
@@ -239,5 +232,6 @@ class App:
                     {"model": name, "version": arm.version, "arm": arm.name, "how": loaded.how},
                     1,
                 )
-        yield "waiting", "Requests that wait for a thread.", {}, self._waiting
+        yield "queue", "Requests that wait for a prediction.", {}, self._batcher.waiting
+        yield "waiting", "Requests that wait for another thread.", {}, self._waiting
         yield "ready", "Whether a model is ready.", {}, int(self.service.ready)

@@ -14,6 +14,7 @@ from typing import Any
 from lifecycle.config import Config
 from lifecycle.errors import LabelError
 from lifecycle.serve.app import App
+from lifecycle.serve.batch import Limits
 from lifecycle.serve.counts import Counts
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.guard import Guard
@@ -78,7 +79,8 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
     service = Service(
         engine, add_labels=labeller(engine, config), max_body=config.serve.max_body_mb << 20
     )
-    app, counts = App(service, guard=guard), Counts(engine.figures, shared)
+    limits = Limits(config.serve.queue, config.serve.batch_rows, config.serve.timeout_seconds)
+    app, counts = App(service, guard=guard, limits=limits), Counts(engine.figures, shared)
     if shared is not None:
         service.total = counts.total
     models = [ref.name for ref in watch.refs if ref.alias]

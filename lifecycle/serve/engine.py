@@ -153,11 +153,18 @@ class Engine:
             output = choice.slot.loaded.predict(rows.columns, rows.params)
             if len(output.prediction) != rows.count:
                 raise ValueError(f"{len(output.prediction)} answers for {rows.count} rows")
-        except Exception as error:  # noqa: BLE001 - a model may raise anything; it is logged
-            return error
-        key = (choice.slot.model, choice.slot.version)
-        self._pace.setdefault(key, Pace()).measured(rows.count, time.perf_counter_ns() - begun)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+            return error if isinstance(error, Exception) else RuntimeError("the model exits")
+        pace = self.paced(choice.slot.model, choice.slot.version)
+        pace.measured(rows.count, time.perf_counter_ns() - begun)
         return output
+
+    def paced(self, model: str, version: int) -> Pace:
+        """How long a version takes."""
+        pace = self._pace.get((model, version))
+        if pace is None:
+            pace = self._pace[model, version] = Pace()
+        return pace
 
     def record(
         self, choice: Choice, rows: Rows, output: Output | Exception, *, begun: int
@@ -257,10 +264,10 @@ class Engine:
             LogError: it cannot be logged.
         """
         late = TimeoutError("the prediction came after the request was answered 504")
-        self._failure(choice, rows, late, begun, status=504)
+        self._failure(choice, rows, late, begun, counted=False)  # as refused, by whoever answered
 
     def _failure(
-        self, choice: Choice, rows: Rows, error: Exception, begun: int, *, status: int = 500
+        self, choice: Choice, rows: Rows, error: Exception, begun: int, *, counted: bool = True
     ) -> PredictionFailed:
         """Log that there is no prediction, and why; gives what the client is told."""
         now, one = time.time_ns() // 1000, choice.slot
@@ -275,7 +282,8 @@ class Engine:
                 key=_keys(rows, choice.key),
                 latency_ms=elapsed / 1e6,
             )
-        self.figures.answered(one.model, one.version, status, rows=rows.count, nanoseconds=elapsed)
+        if counted:
+            self.figures.answered(one.model, one.version, 500, rows=rows.count, nanoseconds=elapsed)
         _LOG.error("%s/%s failed, error id %s", one.model, one.version, token, exc_info=error)
         failed = PredictionFailed(
             "the model failed on this input",
