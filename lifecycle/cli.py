@@ -184,6 +184,7 @@ def score(config: Config, *, ref: str, source: str, output: str, log: str | None
 @click.option("--host", help="Address to bind; loopback unless told otherwise.")
 @click.option("--port", type=int, help="0 takes a free one.")
 @click.option("--workers", type=int)
+@click.option("--grpc-port", type=int, help="Answer gRPC there as well.")
 @click.option("--api-keys", metavar="FILE", help="Ask for a key of it; see `lifecycle keys`.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain in PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its private key.")

@@ -28,6 +28,7 @@ from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import LifecycleError, MissingExtra, ServeError
+from lifecycle.serve import rpc
 from lifecycle.serve.building import described
 from lifecycle.serve.counts import bury
 from lifecycle.serve.engine import Engine
@@ -68,7 +69,7 @@ def serve(
         log: the prediction log's folder.
 
     Raises:
-        MissingExtra: httptools is not installed.
+        MissingExtra: httptools is not installed, or what gRPC needs where it has a port.
         ServeError: the address cannot be bound, nothing is named, or one model twice.
         ModelNotFound: a model, version or champion does not exist.
         ModelRefused: a model's files must not be loaded.
@@ -82,12 +83,17 @@ def serve(
         raise ServeError("no model is named", fix="write: lifecycle serve NAME")
     if log is not None:
         config = replace(config, log=replace(config.log, dir=log))
+    if config.serve.grpc_port:
+        rpc.check()
     count = config.serve.workers if workers is None else workers
+    config = config.with_values(serve__workers=count)
     host = config.serve.host if host is None else host
     certificate(config)  # a bad one fails here, before anything is loaded
     set_up(config.serve.logs)
     listener = bind(host, config.serve.port if port is None else port)
     with contextlib.closing(listener):
+        if config.serve.grpc_port:  # the workers bind it; here it is seen early that it is taken
+            bind(host, config.serve.grpc_port, fix="name another with --grpc-port").close()
         warn_if_open(host, keys=bool(config.serve.api_keys), tls=bool(config.serve.tls_cert))
         if count > 1:
             with ends_when_told():
@@ -96,8 +102,15 @@ def serve(
             work(config, names, listener)
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(
+    host: str, port: int, *, fix: str = "name another with --port; 0 takes a free one"
+) -> socket.socket:
     """A socket bound to an address, not listening yet.
+
+    Args:
+        host: the address.
+        port: 0 takes a free one.
+        fix: what to do when it cannot be bound.
 
     Raises:
         ServeError: the port is in use, or the address is not one of this machine.
@@ -111,9 +124,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         taken = getattr(error, "errno", None) == 98  # EADDRINUSE
         reason = f"port {port} is in use" if taken else f"cannot bind: {error}"
-        raise ServeError(
-            reason, where=f"{host}:{port}", fix="name another with --port; 0 takes a free one"
-        ) from error
+        raise ServeError(reason, where=f"{host}:{port}", fix=fix) from error
     listener.setblocking(False)
     return listener
 
@@ -166,6 +177,7 @@ class _Workers:
         # what cannot be served fails here, once and with its reason
         table = Watch(self.config, Engine(SlotTable(), secret=b""), self.names).load()
         line = described(table, address_of(self.listener, secure=bool(self.config.serve.tls_cert)))
+        line += rpc.told(self.config, self.listener.getsockname()[0])
         del table
         self.listener.listen(BACKLOG)
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -22,6 +22,7 @@ from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import ServeError
+from lifecycle.serve import rpc
 from lifecycle.serve.building import Built, build, described
 from lifecycle.serve.http import Connection, Http
 from lifecycle.serve.logs import say, set_up
@@ -81,7 +82,7 @@ def work(
             if ready is None:
                 table = built.app.engine.table
                 line = described(table, address_of(listener, secure=tls is not None))
-                say(line, event="ready")
+                say(line + rpc.told(config, listener.getsockname()[0]), event="ready")
             else:
                 ready.set()
 
@@ -140,6 +141,7 @@ async def answer(
     server = await loop.create_server(
         lambda: Connection(http), sock=listener, backlog=BACKLOG, ssl=tls
     )
+    calls = await rpc.started(built.app, config, listener.getsockname()[0])
     built.start()
     looking = loop.create_task(_look(http, built))
     announce()
@@ -147,11 +149,16 @@ async def answer(
         await stop.wait()
         built.app.service.draining = http.closing = True
         kept = 0.0 if stop.hurried else config.serve.drain_seconds
-        await _until(lambda: not http.connections or stop.hurried, kept)
+        await _until(
+            lambda: stop.hurried or not (http.connections or (calls and not calls.quiet)), kept
+        )
         server.close()
         http.close_idle()
+        ending = loop.create_task(calls.stop(DRAIN_SECONDS)) if calls else None
         await _until(lambda: not http.busy or stop.hurried, RECEIVE_SECONDS)
         await _until(lambda: not http.answering, DRAIN_SECONDS)
+        if ending is not None:
+            await ending
     finally:
         looking.cancel()
         http.close_idle()

@@ -1,7 +1,7 @@
 """The gRPC server of one worker: its port, its limits, its certificate, and its way out.
 
->>> address("127.0.0.1", 9000), address("::1", 9000)
-('127.0.0.1:9000', '[::1]:9000')
+>>> sorted(OPEN)
+['Check', 'ServerLive', 'ServerReady', 'Watch']
 
 It runs on the worker's own loop, so that calls and HTTP requests share batches. Several workers
 bind the same port with SO_REUSEPORT and the kernel spreads the connections over them.
@@ -18,7 +18,7 @@ import grpc.aio
 from lifecycle.config import Config
 from lifecycle.errors import ServeError
 from lifecycle.serve.app import App
-from lifecycle.serve.rpc import health, inference, predict
+from lifecycle.serve.rpc import address, health, inference, predict
 from lifecycle.serve.rpc.answered import Answers, Handler, Method
 from lifecycle.serve.rpc.messages import SERVICES, message, methods
 from lifecycle.serve.wire import Service
@@ -104,11 +104,6 @@ def _handlers(service: Service) -> dict[str, dict[str, Handler]]:
     """What answers each method of each service."""
     makers = (inference.handlers, predict.handlers, predict.statuses, health.handlers)
     return {name: make(service) for name, make in zip(SERVICES, makers, strict=True)}
-
-
-def address(host: str, port: int) -> str:
-    """Host and port as gRPC writes them."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def credentials(config: Config) -> Any:
