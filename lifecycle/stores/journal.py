@@ -128,7 +128,7 @@ class Journal:
             DataError: the features have another length than the answers.
         """
         names = list(features)
-        values = list(features.values())
+        values = list(features.values()) if block is None else []
         shapes: list[Any] = (
             [array.dtype for array in values] if block is None else [block.dtype, block.ndim]
         )
@@ -140,7 +140,7 @@ class Journal:
         if plan is None or plan.names != names or plan.shapes != shapes:
             columns = columns_of(features, types or {})
             index = self._head((model, version, columns, code(prediction), code(score)))
-            plan = _planned(names, values, shapes, index)
+            plan = _planned(names, list(features.values()), shapes, index)
             self._plans[model, version] = plan
         by_rows = False
         if block is not None:
