@@ -16,6 +16,8 @@ from lifecycle.serve.reload import Watch
 from lifecycle.serve.wire import Service
 from lifecycle.stores.predictions import PredictionWriter
 
+_WAIT = {"queue", "waiting"}  # gauges of requests that wait
+
 
 def uncompiled(loaded: LoadedModel) -> str:
     """Why a model does not answer through its compiled form; empty when it does."""
@@ -66,7 +68,7 @@ def state(
         },
         "log": {"trouble": outward(writer.trouble)},
         "keys": {"asked": guard is not None, "trouble": guard.trouble if guard else ""},
-        "waiting": sum(item[3] for item in service.gauged() if item[0] == "waiting"),
+        "waiting": sum(item[3] for item in service.gauged() if item[0] in _WAIT),
         "pid": os.getpid(),
     }
 
