@@ -37,7 +37,7 @@ def handlers(service: Service) -> dict[str, Handler]:
 
     def predict(asked: Any, request: Request) -> Asked:
         choice = chosen(service, request, asked.model_spec)
-        given = [tensor(name, proto) for name, proto in asked.inputs.items()]
+        given = [tensor(name, asked.inputs[name]) for name in sorted(asked.inputs)]
         rows = rows_of(choice.slot.decoder, given)
         return Asked(choice, rows, partial(predicted, list(asked.output_filter)))
 

@@ -148,7 +148,7 @@ def of_examples(given: Any, spec: ModelSpec) -> list[Tensor]:
     shared = dict(listed.context.features.feature) if kind == "example_list_with_context" else {}
     rows = [{**shared, **example.features.feature} for example in listed.examples]
     booleans = {column.name for column in spec.features if column.dtype == "boolean"}
-    names = dict.fromkeys(name for row in rows for name in row)
+    names = sorted({name for row in rows for name in row})  # a map has no order of its own
     return [_column(name, [row.get(name) for row in rows], name in booleans) for name in names]
 
 

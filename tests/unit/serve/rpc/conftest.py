@@ -131,6 +131,12 @@ def serving_rpc() -> Callable[..., Any]:
     return running
 
 
+@pytest.fixture(scope="module")
+def serve_many() -> Callable[..., Any]:
+    """The same for a server that a whole file asks."""
+    return running
+
+
 def infer_request(columns: dict[str, tuple[str, Any]], *, raw: bool = False, **fields: Any) -> Any:
     """A ModelInferRequest of columns, `{"age": ("FP64", [31.0])}`."""
     from lifecycle.serve.protocols.tensors import of_values, to_raw
