@@ -4,56 +4,23 @@ The model tells what it was given: the type and value of every cell. So a differ
 reaches a model is seen here even where few models would mind.
 """
 
-import asyncio
 import datetime
 import io
 import json
-import shutil
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.models import ModelSignature
-from mlflow.pyfunc import scoring_server
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType, Array, Map, Object, Property
-
-from lifecycle.models import loading, specs
-from lifecycle.serve.app import App
-from lifecycle.serve.engine import Engine
-from lifecycle.serve.slots import SlotTable, slot
-from lifecycle.serve.wire import Request, Service
 
 JSON = "application/json"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-
-
-class Echo(mlflow.pyfunc.PythonModel):
-    """Answers one row a row: the type and text of all that it was given."""
-
-    def predict(self, context, model_input, params=None):  # noqa: ARG002 - MLflow's signature
-        def shown(values):
-            if hasattr(values, "dtype"):
-                return [
-                    str(values.dtype),
-                    list(np.shape(values)),
-                    repr(np.asarray(values).tolist()),
-                ]
-            return [type(values).__name__, repr(values)]
-
-        if isinstance(model_input, pd.DataFrame):
-            types = {str(name): str(kind) for name, kind in model_input.dtypes.items()}
-            rows = model_input.to_dict("records")
-            told = repr(sorted((params or {}).items()))
-            return [{"types": types, "row": repr(row), "params": told} for row in rows]
-        if isinstance(model_input, dict):
-            return [{name: shown(values) for name, values in model_input.items()}]
-        return [shown(model_input)]
 
 
 def columns(**kinds):
@@ -112,86 +79,10 @@ CELLS = {
 }
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """`served(name)` -> MLflow's scoring application and ours, made once a signature."""
-    saved = tmp_path_factory.mktemp("model") / "saved"
-    mlflow.pyfunc.save_model(saved, python_model=Echo(), signature=False, pip_requirements=[])
-    made = {}
-
-    def get(name):
-        if name not in made:
-            folder = saved.with_name(name.replace(" ", "-"))
-            shutil.copytree(saved, folder)
-            described = mlflow.models.Model.load(str(folder))
-            described.signature = SIGNATURES[name]
-            described.save(str(folder / "MLmodel"))
-            made[name] = of_folder(folder)
-        return made[name]
-
-    yield get
-    for _, app in made.values():
-        app.close()
-
-
-def of_folder(folder):
-    theirs = scoring_server.init(mlflow.pyfunc.load_model(str(folder)))
-    spec = specs.from_signature(loading.describe(folder).get("signature"))
-    loaded = loading.load(folder, spec=spec, digest="", allow_pickle=True)
-    engine = Engine(SlotTable().with_only(slot("m", loaded)), secret=b"s" * 32)
-    return theirs, App(Service(engine))
-
-
-def ask_mlflow(app, kind, body):
-    """Status and JSON of MLflow's application, asked as a server asks it."""
-    sent = []
-    messages = iter([{"type": "http.request", "body": body}])
-
-    async def receive():
-        message = next(messages, None)
-        if message is None:
-            await asyncio.sleep(60)
-        return message
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/invocations",
-        "raw_path": b"/invocations",
-        "query_string": b"",
-        "headers": [(b"content-type", kind.encode())],
-        "http_version": "1.1",
-    }
-    asyncio.run(app(scope, receive, send))
-    content = b"".join(message.get("body", b"") for message in sent[1:])
-    return sent[0]["status"], content
-
-
-def ask_us(app, kind, body):
-    async def one():
-        answered = asyncio.get_running_loop().create_future()
-        request = Request("POST", "/invocations", headers={b"content-type": kind.encode()})
-        request.body = body
-        app.handle(request, answered.set_result)
-        return await asyncio.wait_for(answered, 30)
-
-    answer = asyncio.run(one())
-    return answer.status, answer.body
-
-
-def both(apps, kind, body):
-    theirs, ours = ask_mlflow(apps[0], kind, body), ask_us(apps[1], kind, body)
-    return (theirs[0], loads(theirs[1])), (ours[0], loads(ours[1]))
-
-
-def loads(content):
-    try:
-        return json.loads(content)
-    except ValueError:
-        return content
+@pytest.fixture
+def ask(side_by_side):
+    """`ask(name, kind, body)` -> MLflow's answer and ours, each a status and JSON."""
+    return lambda name, kind, body: side_by_side(SIGNATURES[name])(kind, body)
 
 
 def body_of(form, rows):
@@ -218,11 +109,11 @@ QUICK = settings(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", PLAIN)
-def test_json_reaches_the_model_as_in_mlflow(served, name, form):
+def test_json_reaches_the_model_as_in_mlflow(ask, name, form):
     @QUICK
     @given(rows_of(PLAIN[name]))
     def same(rows):
-        theirs, ours = both(served(name), JSON, body_of(form, rows))
+        theirs, ours = ask(name, JSON, body_of(form, rows))
         assert theirs[0] == 200, theirs
         assert ours == theirs
 
@@ -253,11 +144,11 @@ SHAPES = {
 
 @pytest.mark.parametrize("form", ["instances", "inputs"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_arrays_reach_the_model_as_in_mlflow(served, name, form):
+def test_arrays_reach_the_model_as_in_mlflow(ask, name, form):
     @QUICK
     @given(SHAPES[name])
     def same(value):
-        theirs, ours = both(served(name), JSON, json.dumps({form: value}).encode())
+        theirs, ours = ask(name, JSON, json.dumps({form: value}).encode())
         assert theirs[0] == 200, theirs
         assert ours == theirs
 
@@ -276,11 +167,11 @@ RECORDS = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", RECORDS)
-def test_cells_of_any_type_reach_the_model_as_in_mlflow(served, name, form):
+def test_cells_of_any_type_reach_the_model_as_in_mlflow(ask, name, form):
     @QUICK
     @given(st.lists(st.fixed_dictionaries(RECORDS[name]), min_size=1, max_size=3))
     def same(rows):
-        theirs, ours = both(served(name), JSON, body_of(form, rows))
+        theirs, ours = ask(name, JSON, body_of(form, rows))
         assert ours[0] == 200 if theirs[0] == 200 else 400 <= ours[0] < 500, (theirs, ours)
         if theirs[0] == 200:
             assert ours == theirs
@@ -319,11 +210,11 @@ TABLES = {
 
 @pytest.mark.parametrize("kind", [CSV, PARQUET])
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_reach_the_model_as_in_mlflow(served, name, kind):
+def test_tables_reach_the_model_as_in_mlflow(ask, name, kind):
     @QUICK
     @given(st.lists(st.fixed_dictionaries(TABLES[name]), min_size=1, max_size=3))
     def same(rows):
-        theirs, ours = both(served(name), kind, table(kind, rows))
+        theirs, ours = ask(name, kind, table(kind, rows))
         assert theirs[0] == 200 == ours[0], (theirs, ours)
         assert ours == theirs
 
@@ -331,7 +222,7 @@ def test_tables_reach_the_model_as_in_mlflow(served, name, kind):
 
 
 @pytest.mark.parametrize("name", ["times", "all", "floats", "whole"])
-def test_a_parquet_table_of_each_type(served, name):
+def test_a_parquet_table_of_each_type(ask, name):
     @QUICK
     @given(rows_of(SIGNATURES[name]))
     def same(rows):
@@ -344,7 +235,7 @@ def test_a_parquet_table_of_each_type(served, name):
             )
         buffer = io.BytesIO()
         frame.to_parquet(buffer)
-        theirs, ours = both(served(name), PARQUET, buffer.getvalue())
+        theirs, ours = ask(name, PARQUET, buffer.getvalue())
         assert theirs[0] == 200, theirs
         assert ours == theirs
 
@@ -360,13 +251,13 @@ ALSO = {"s_maybe": st.none() | TEXT, "n_maybe": SMALL, "b_maybe": st.booleans()}
 
 
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records"])
-def test_what_may_be_null_or_left_out_reaches_the_model_as_in_mlflow(served, form):
+def test_what_may_be_null_or_left_out_reaches_the_model_as_in_mlflow(ask, form):
     @QUICK
     @given(st.data())
     def same(data):
         kinds = {**SENT, **data.draw(st.sampled_from([{}, ALSO, {"s_maybe": ALSO["s_maybe"]}]))}
         rows = data.draw(st.lists(st.fixed_dictionaries(kinds), min_size=1, max_size=3))
-        theirs, ours = both(served("optional"), JSON, body_of(form, rows))
+        theirs, ours = ask("optional", JSON, body_of(form, rows))
         assert theirs[0] == 200, theirs
         assert ours == theirs
 
@@ -385,9 +276,9 @@ SIGNATURES["params"] = ModelSignature(
         {}, optional={"top": SMALL | st.floats(0, 1) | TEXT, "names": st.lists(TEXT, max_size=2)}
     )
 )
-def test_params_reach_the_model_as_in_mlflow(served, params):
+def test_params_reach_the_model_as_in_mlflow(ask, params):
     body = json.dumps({"inputs": {"x": [1.5]}, "params": params}).encode()
-    theirs, ours = both(served("params"), JSON, body)
+    theirs, ours = ask("params", JSON, body)
     assert ours[0] == theirs[0]
     if ours[0] == 200:
         assert ours == theirs
