@@ -1,27 +1,19 @@
-"""`lifecycle serve` without the prediction log: its engine is built as ever, then loses its writer.
+"""`lifecycle serve` without the prediction log, which no option switches off.
 
     python unlogged.py serve NAME --config lifecycle.toml --port 5001
 
-It measures what the log costs; the log itself cannot be switched off.
+The writer is built as ever, but the engine does not take it.
 """
 
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from lifecycle.cli import main
-from lifecycle.config import Config
-from lifecycle.serve import server
-
-build = server.build
+from lifecycle.serve.engine import Engine
 
 
-def without_log(config: Config, names: Sequence[str]) -> Any:
-    """What `build` gives, its engine without a writer."""
-    made = build(config, names)
-    made[0].engine.writer = None
-    return made
+def ignored(engine: Engine, writer: object) -> None:
+    """The engine is given a writer."""
 
 
-server.build = without_log
+setattr(Engine, "writer", property(lambda _: None, ignored))  # noqa: B010 - a property over a field
 sys.exit(main(sys.argv[1:]))
