@@ -8,6 +8,8 @@
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from time import perf_counter
@@ -16,16 +18,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lifecycle.errors import LifecycleError
-from lifecycle.models.exact import Unsupported, exact
+from lifecycle.errors import DataError, LifecycleError
+from lifecycle.models.elements import Unsupported
+from lifecycle.models.exact import exact
+from lifecycle.models.features import parts_of
 from lifecycle.models.foreign import CannotCompile, convert
 from lifecycle.models.inputs import columns as typed_columns
-from lifecycle.models.loading import from_estimator, load_onnx
-from lifecycle.models.predicting import Array, Columns, Output
+from lifecycle.models.loading import from_estimator
+from lifecycle.models.predicting import Array, Columns, LoadedModel, Output
+from lifecycle.models.running import load_onnx
 from lifecycle.records import ModelSpec
 
 TOLERANCE = 1e-6
 ROWS = 2000
+SINGLY = 30  # rows that are asked one by one where the original raises
 NEW_LEVEL = "a level that was never seen"
 
 
@@ -81,11 +87,12 @@ def compile_model(
     inner = unwrapped(estimator)
     try:
         content = _content(inner, spec, report, timeout)
-        compiled = load_onnx(content, spec)
-        original = from_estimator(estimator, spec)
-        for name, rows in probes(inner, spec, sample).items():
-            reason = differs(original.predict(rows), compiled.predict(rows), report)
+        original, compiled = from_estimator(estimator, spec), load_onnx(content, spec)
+        graph = load_onnx(content, spec, graph=True)
+        for name, rows in probes(thresholds(content), spec, sample).items():
             report.setdefault("rows", {})[name] = len(next(iter(rows.values())))
+            reason = compared(original, compiled, rows, report)
+            reason = reason or compared(original, graph, rows, report)
             if reason:
                 return refused(f"it answers differently on {name}: {reason}")
     except CannotCompile as error:
@@ -100,14 +107,17 @@ def compile_model(
 
 
 def unwrapped(estimator: Any) -> Any:
-    """The estimator inside a fixed threshold.
+    """The estimator inside a threshold.
 
     >>> unwrapped("a pipeline")
     'a pipeline'
     """
-    while type(estimator).__name__ in ("FixedThresholdClassifier", "FrozenEstimator"):
+    while type(estimator).__name__ in WRAPPERS:
         estimator = getattr(estimator, "estimator_", None) or estimator.estimator
     return estimator
+
+
+WRAPPERS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV", "FrozenEstimator")
 
 
 def _content(estimator: Any, spec: ModelSpec, report: dict[str, Any], timeout: float) -> bytes:
@@ -117,11 +127,49 @@ def _content(estimator: Any, spec: ModelSpec, report: dict[str, Any], timeout: f
     try:
         report["how"] = "exact"
         return exact(estimator, spec.features)
-    except Unsupported:
-        report["how"] = "skl2onnx"
+    except Unsupported as error:
+        unknown = str(error)
+    report.update(how="skl2onnx", unknown=unknown)
+    if any(hasattr(part, "tree_") or hasattr(part, "_predictors") for part in parts_of(estimator)):
+        raise CannotCompile(
+            f"our writer does not know {unknown}, and skl2onnx rounds the thresholds of trees"
+        )
     if find_spec("skl2onnx") is None:
-        raise CannotCompile('skl2onnx is not installed: pip install "mlflow-lifecycle[compile]"')
+        raise CannotCompile(
+            f"our writer does not know {unknown}, and skl2onnx is not installed: "
+            'pip install "mlflow-lifecycle[compile]"'
+        )
     return convert(estimator, spec, timeout=timeout)
+
+
+def compared(
+    original: LoadedModel, compiled: LoadedModel, rows: Columns, report: dict[str, Any]
+) -> str:
+    """Why two models do not answer the same; empty where they do.
+
+    Where the original raises, which a level that was never seen may make it do, a few rows are
+    asked one by one: the compiled model must refuse the same ones.
+    """
+    try:
+        expected = original.predict(rows)
+    except Exception:  # noqa: BLE001 - whatever a model raises for rows that it cannot take
+        size = min(SINGLY, len(next(iter(rows.values()))))
+        singles = [{name: item[at : at + 1] for name, item in rows.items()} for at in range(size)]
+        return next((why for row in singles if (why := _one(original, compiled, row, report))), "")
+    return differs(expected, compiled.predict(rows), report)
+
+
+def _one(original: LoadedModel, compiled: LoadedModel, row: Columns, report: dict[str, Any]) -> str:
+    try:
+        expected = original.predict(row)
+    except Exception as error:  # noqa: BLE001 - as above
+        text = " ".join(str(error).split())[:150]
+        try:
+            compiled.predict(row)
+        except DataError:
+            return ""
+        return f"the original raises {type(error).__name__}: {text}"
+    return differs(expected, compiled.predict(row), report)
 
 
 def differs(original: Output, compiled: Output, report: dict[str, Any]) -> str:
@@ -146,23 +194,34 @@ def differs(original: Output, compiled: Output, report: dict[str, Any]) -> str:
     return f"{wrong} of {len(original.prediction)} labels differ" if wrong else ""
 
 
-def probes(estimator: Any, spec: ModelSpec, sample: pd.DataFrame) -> dict[str, Columns]:
-    """Rows to compare on: as they are, at and next to thresholds, with nulls, with new levels."""
+def probes(edges: Mapping[str, Array], spec: ModelSpec, sample: pd.DataFrame) -> dict[str, Columns]:
+    """Rows to compare on: as they are, at and next to thresholds, with nulls, with new levels.
+
+    Args:
+        edges: number column to the thresholds of trees on it.
+        spec: what the model is.
+        sample: rows that it has not seen.
+    """
     rng = np.random.default_rng(0)
     if len(sample) > ROWS:
         sample = sample.iloc[np.sort(rng.permutation(len(sample))[:ROWS])]
     rows = typed_columns(sample, spec)
     found: dict[str, Columns] = {"hold-out rows": rows, "one row": _first(rows)}
-    edges = thresholds(estimator)
     if edges:
         found["rows at split thresholds"] = _at_edges(rows, edges, rng)
     if any(not item.required for item in spec.features):
         found["rows with nulls"] = _with_nulls(rows, spec, rng)
-    texts = [item.name for item in spec.features if item.dtype == "string"]
-    if texts:
-        size = len(next(iter(rows.values())))
-        new = np.full(size, NEW_LEVEL, dtype=object)
-        found["rows with new levels"] = {**rows, **dict.fromkeys(texts, new)}
+    size = len(next(iter(rows.values())))
+    new: dict[str, Array] = {}
+    for item in spec.features:
+        own = rows[item.name]
+        if item.dtype == "string":
+            new[item.name] = np.full(size, NEW_LEVEL, dtype=object)
+        elif item.dtype in ("long", "integer"):
+            beyond = np.nanmax(own, initial=0) + 17
+            new[item.name] = np.where(rng.random(size) < 0.5, beyond, own).astype(own.dtype)
+    if new:
+        found["rows with new levels"] = {**rows, **new}
     return found
 
 
@@ -170,10 +229,12 @@ def _first(rows: Columns) -> Columns:
     return {name: values[:1] for name, values in rows.items()}
 
 
-def _at_edges(rows: Columns, edges: dict[str, Array], rng: np.random.Generator) -> Columns:
+def _at_edges(rows: Columns, edges: Mapping[str, Array], rng: np.random.Generator) -> Columns:
+    """In half of the rows all columns stand at a threshold, in the others about one."""
     placed = dict(rows)
+    size = len(next(iter(rows.values())))
+    share = np.where(np.arange(size) < (size + 1) // 2, 1.0, 1.0 / len(edges))
     for name, cuts in edges.items():
-        size = len(rows[name])
         exactly = cuts[rng.integers(0, len(cuts), size)]
         single = exactly.astype(np.float32)
         places = np.stack(
@@ -186,8 +247,17 @@ def _at_edges(rows: Columns, edges: dict[str, Array], rng: np.random.Generator) 
                 np.nextafter(single, np.float32(np.inf)).astype(np.float64),
             ]
         )
-        placed[name] = places[rng.integers(0, len(places), size), np.arange(size)]
+        chosen = places[rng.integers(0, len(places), size), np.arange(size)]
+        own = rows[name]
+        if own.dtype.kind not in "fiu":
+            continue
+        if own.dtype.kind != "f":
+            chosen = np.clip(np.floor(chosen) + rng.integers(0, 2, size), *LIMITS)
+        placed[name] = np.where(rng.random(size) < share, chosen, own).astype(own.dtype)
     return placed
+
+
+LIMITS = (-(2.0**31), 2.0**31 - 1)  # of an integer column
 
 
 def _with_nulls(rows: Columns, spec: ModelSpec, rng: np.random.Generator) -> Columns:
@@ -196,49 +266,38 @@ def _with_nulls(rows: Columns, spec: ModelSpec, rng: np.random.Generator) -> Col
         if item.required or item.dtype == "datetime":
             continue
         values = rows[item.name]
-        empty: Any = np.nan if values.dtype.kind == "f" else None
-        kind = values.dtype if values.dtype.kind == "f" else object
-        changed = values.astype(kind, copy=True)
-        changed[rng.random(len(values)) < 0.5] = empty
+        kind: Any = object if item.dtype in ("string", "boolean") else np.float64
+        changed = values.astype(values.dtype if values.dtype.kind == "f" else kind, copy=True)
+        changed[rng.random(len(values)) < 0.5] = None if kind is object else np.nan
         nulled[item.name] = changed
     return nulled
 
 
-def thresholds(estimator: Any) -> dict[str, Array]:
-    """Where a tree model splits its number columns, as far as they reach it unscaled.
+def thresholds(content: bytes) -> dict[str, Array]:
+    """Where the trees of a model of our own writer split its number columns as they are sent.
 
     Returns:
-        Column to thresholds, shape (splits,).
+        Column to thresholds, shape (splits,); empty for other models.
     """
-    steps = getattr(estimator, "named_steps", {})
-    if "prepare" not in steps or not hasattr(steps["prepare"], "transformers_"):
+    import onnx
+
+    model = onnx.load_from_string(content)
+    notes = {item.key: item.value for item in model.metadata_props}
+    if "inputs" not in notes:
         return {}
-    splits: dict[int, list[Array]] = {}
-    for features, cuts in _splits(steps["model"]):
-        for feature in np.unique(features):
-            splits.setdefault(int(feature), []).append(cuts[features == feature])
-    part = next((item for item in steps["prepare"].transformers_ if item[0] == "number"), None)
-    if part is None or "StandardScaler" in repr(part[1]):
-        return {}
-    found = {
-        str(name): np.concatenate(splits[place])
-        for place, name in enumerate(part[2])
-        if place in splits
+    names = json.loads(notes["inputs"])["numbers"]
+    fed = {
+        node.output[0]: list(node.input) for node in model.graph.node if node.op_type == "Concat"
     }
-    finite = {name: cuts[np.isfinite(cuts)] for name, cuts in found.items()}
-    return {name: cuts for name, cuts in finite.items() if len(cuts)}
-
-
-def _splits(model: Any) -> list[tuple[Array, Array]]:
-    if hasattr(model, "_predictors"):
-        nodes = [item.nodes for stage in model._predictors for item in stage]
-        return [
-            (item["feature_idx"][item["is_leaf"] == 0], item["num_threshold"][item["is_leaf"] == 0])
-            for item in nodes
-        ]
-    grown = np.asarray(getattr(model, "estimators_", [model] if hasattr(model, "tree_") else []))
-    trees = [item.tree_ for item in grown.reshape(-1) if hasattr(item, "tree_")]
-    return [
-        (tree.feature[tree.children_left >= 0], tree.threshold[tree.children_left >= 0])
-        for tree in trees
-    ]
+    found: dict[str, list[Array]] = {}
+    for node in model.graph.node:
+        if node.op_type != "TreeEnsemble" or fed.get(node.input[0], node.input)[0] != "numbers":
+            continue
+        parts = {item.name: item for item in node.attribute}
+        features = np.array(parts["nodes_featureids"].ints)
+        splits = onnx.numpy_helper.to_array(parts["nodes_splits"].t)
+        for place in np.unique(features[features < len(names)]):
+            found.setdefault(names[place], []).append(splits[features == place])
+    cuts = {name: np.unique(np.concatenate(parts)) for name, parts in found.items()}
+    finite = {name: own[np.isfinite(own)] for name, own in cuts.items()}
+    return {name: own for name, own in finite.items() if len(own)}

@@ -8,6 +8,7 @@
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Graph:
             texts = [text.encode() for text in values.reshape(-1)]
             made = helper.make_tensor(name, TensorProto.STRING, values.shape, texts)
         else:
-            made = numpy_helper.from_array(np.ascontiguousarray(values), name)
+            made = numpy_helper.from_array(np.asarray(values, order="C"), name)
         self.constants.append(made)
         return name
 
@@ -64,18 +65,30 @@ class Graph:
         )
         return name
 
+    def columns(self, value: str, places: Sequence[int] | Array) -> str:
+        """Some columns of an (n, columns) value."""
+        return self.add("Gather", value, self.constant(np.asarray(places, dtype=np.int64)), axis=1)
+
+    def block(self, name: str, *, texts: bool, width: int) -> str:
+        """An input of shape (n, width), of texts or of doubles."""
+        from onnx import TensorProto, helper
+
+        kind = TensorProto.STRING if texts else TensorProto.DOUBLE
+        self.inputs.append(helper.make_tensor_value_info(name, kind, [None, width]))
+        return name
+
     def cast(self, value: str, kind: str) -> str:
         """Numbers as DOUBLE, FLOAT or INT64."""
         from onnx import TensorProto
 
         return self.add("Cast", value, to=getattr(TensorProto, kind))
 
-    def build(self, output: str, *, null: str | None = None) -> bytes:
+    def build(self, output: str, *, notes: Mapping[str, object] | None = None) -> bytes:
         """The finished model.
 
         Args:
             output: the name of the result, shape (n, columns).
-            null: the text that stands for null in text inputs.
+            notes: what a reader must know, by name; stored as JSON in the model's metadata.
         """
         from onnx import TensorProto, helper
 
@@ -86,8 +99,8 @@ class Graph:
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="mlflow-lifecycle")
         model.ir_version = IR_VERSION
-        if null is not None:
-            helper.set_model_props(model, {"null": json.dumps(null)})
+        if notes:
+            helper.set_model_props(model, {key: json.dumps(item) for key, item in notes.items()})
         content: bytes = model.SerializeToString()
         return content
 
@@ -112,23 +125,21 @@ class Trees:
 
     def __init__(self) -> None:
         self.roots: list[int] = []
-        self.features: list[int] = []
-        self.splits: list[float] = []
-        self.children: list[tuple[tuple[int, int], tuple[int, int]]] = []  # (node, is leaf) twice
-        self.missing: list[int] = []
-        self.weights: list[float] = []
-        self.targets: list[int] = []
+        self.questions = 0
+        self.leaves = 0
+        self._parts: dict[str, list[Array]] = {name: [] for name in (*NODES, *LEAVES)}
 
     def leaf_only(self, value: float, *, target: int) -> None:
         """A tree that is one leaf: a question with one answer."""
-        self.weights.append(value)
-        self.targets.append(target)
-        leaf = (len(self.weights) - 1, 1)
-        self.roots.append(len(self.features))
-        self.features.append(0)
-        self.splits.append(0.0)
-        self.children.append((leaf, leaf))
-        self.missing.append(0)
+        self.tree(
+            np.array([1, -1, -1]),
+            np.array([2, -1, -1]),
+            features=np.zeros(3, dtype=np.int64),
+            splits=np.zeros(3),
+            missing=np.zeros(3, dtype=np.int64),
+            values=np.array([0.0, value, value]),
+            target=target,
+        )
 
     def tree(
         self,
@@ -152,33 +163,45 @@ class Trees:
             values: answer of each leaf.
             target: column of the result that the answers are added to.
         """
-        if left[0] < 0:
+        leaf = np.asarray(left) < 0
+        if leaf[0]:
             self.leaf_only(float(values[0]), target=target)
             return
-        place: dict[int, tuple[int, int]] = {}
-        first = len(self.features)
-        for node in range(len(left)):
-            if left[node] < 0:
-                place[node] = (len(self.weights), 1)
-                self.weights.append(float(values[node]))
-                self.targets.append(target)
-            else:
-                place[node] = (len(self.features), 0)
-                self.features.append(int(features[node]))
-                self.splits.append(float(splits[node]))
-                self.missing.append(int(missing[node]))
-        questions = [node for node in range(len(left)) if left[node] >= 0]
-        self.roots.append(first)
-        self.children += [(place[int(left[node])], place[int(right[node])]) for node in questions]
+        ask = ~leaf
+        place = np.where(leaf, np.cumsum(leaf) - 1 + self.leaves, 0)
+        place[ask] = np.arange(ask.sum()) + self.questions
+        left, right = np.asarray(left, dtype=np.int64), np.asarray(right, dtype=np.int64)
+        self.roots.append(self.questions)
+        made = {
+            "features": np.asarray(features)[ask],
+            "splits": np.asarray(splits)[ask],
+            "missing": np.asarray(missing)[ask],
+            "yes": place[left[ask]],
+            "yes_is_leaf": leaf[left[ask]],
+            "no": place[right[ask]],
+            "no_is_leaf": leaf[right[ask]],
+            "weights": np.asarray(values)[leaf],
+            "targets": np.full(int(leaf.sum()), target),
+        }
+        for name, part in made.items():
+            self._parts[name].append(part)
+        self.questions += int(ask.sum())
+        self.leaves += int(leaf.sum())
 
     def write(self, graph: Graph, value: str, *, targets: int) -> str:
         """Add the trees to a graph; gives the sums of their answers, shape (n, targets)."""
         from onnx import numpy_helper
 
-        def doubles(values: list[float], name: str) -> Any:
-            return numpy_helper.from_array(np.array(values, dtype=np.float64), name)
+        joined = {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
-        modes = np.full(len(self.features), LESS_OR_EQUAL, dtype=np.uint8)
+        def doubles(name: str) -> Any:
+            return numpy_helper.from_array(joined[name].astype(np.float64), name)
+
+        def integers(name: str) -> list[int]:
+            found: list[int] = joined[name].astype(np.int64).tolist()
+            return found
+
+        modes = np.full(self.questions, LESS_OR_EQUAL, dtype=np.uint8)
         return graph.add(
             "TreeEnsemble",
             value,
@@ -187,14 +210,18 @@ class Trees:
             aggregate_function=SUM,
             post_transform=0,
             tree_roots=self.roots,
-            nodes_featureids=self.features,
-            nodes_splits=doubles(self.splits, "splits"),
+            nodes_featureids=integers("features"),
+            nodes_splits=doubles("splits"),
             nodes_modes=numpy_helper.from_array(modes, "modes"),
-            nodes_truenodeids=[yes[0] for yes, _ in self.children],
-            nodes_trueleafs=[yes[1] for yes, _ in self.children],
-            nodes_falsenodeids=[no[0] for _, no in self.children],
-            nodes_falseleafs=[no[1] for _, no in self.children],
-            nodes_missing_value_tracks_true=self.missing,
-            leaf_targetids=self.targets,
-            leaf_weights=doubles(self.weights, "leaves"),
+            nodes_truenodeids=integers("yes"),
+            nodes_trueleafs=integers("yes_is_leaf"),
+            nodes_falsenodeids=integers("no"),
+            nodes_falseleafs=integers("no_is_leaf"),
+            nodes_missing_value_tracks_true=integers("missing"),
+            leaf_targetids=integers("targets"),
+            leaf_weights=doubles("weights"),
         )
+
+
+NODES = ("features", "splits", "missing", "yes", "yes_is_leaf", "no", "no_is_leaf")
+LEAVES = ("weights", "targets")

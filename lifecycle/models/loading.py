@@ -11,17 +11,17 @@ Traceback (most recent call last):
 lifecycle.errors.ModelNotFound: there is no MLmodel file (no/such/folder)
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lifecycle.errors import MissingExtra, ModelNotFound, ModelRefused, UntrustedModel
+from lifecycle.errors import ModelNotFound, ModelRefused, UntrustedModel
 from lifecycle.models import files
 from lifecycle.models.parameters import Parameters
-from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, class_array, labels
+from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, labels
+from lifecycle.models.running import load_onnx
 from lifecycle.models.trusted import TRUSTED
 from lifecycle.records import ModelSpec
 
@@ -65,10 +65,8 @@ def load(
         return _checking(load_onnx(Path(compiled).read_bytes(), spec), described)
     flavors = described.get("flavors", {})
     sklearn = flavors.get("sklearn")
-    method = flavors.get("python_function", {}).get("predict_fn") or "predict"
     if sklearn and sklearn.get("serialization_format") == "skops":
-        estimator = _skops(root / sklearn["pickled_model"])
-        return _checking(from_estimator(estimator, spec, method=method), described)
+        return _estimator(_skops(root / sklearn["pickled_model"]), spec, root, described)
     if not _safe(root, flavors.get("python_function", {})):
         if not allow_pickle:
             raise UntrustedModel(
@@ -78,11 +76,21 @@ def load(
                 "[models] allow_pickle = true",
             )
         if sklearn:
-            estimator = _pickle(root / sklearn["pickled_model"])
-            return _checking(from_estimator(estimator, spec, method=method), described)
+            return _estimator(_pickle(root / sklearn["pickled_model"]), spec, root, described)
     from lifecycle.models import pyfunc
 
     return pyfunc.load(root, spec, described, _parameters(described))
+
+
+def _estimator(
+    estimator: Any, spec: ModelSpec, root: Path, described: dict[str, Any]
+) -> LoadedModel:
+    from lifecycle.models import pyfunc
+
+    flavor = described["flavors"].get("python_function", {})
+    method = flavor.get("predict_fn") or "predict"
+    model = from_estimator(estimator, spec, method=method)
+    return _checking(pyfunc.with_forms(model, root, described, method=method), described)
 
 
 def _parameters(described: dict[str, Any]) -> Parameters | None:
@@ -153,68 +161,6 @@ def _order(estimator: Any, spec: ModelSpec) -> list[int] | None:
         return None
     own = list(np.asarray(estimator.classes_).tolist())
     return [own.index(label) for label in spec.classes]
-
-
-def load_onnx(content: bytes, spec: ModelSpec) -> LoadedModel:
-    """A model that answers through onnxruntime; scikit-learn is not needed.
-
-    Args:
-        content: an ONNX model as `lifecycle.models.compiling` writes them: one input of shape
-            (n, 1) a column; one output, scores (n, classes) or values (n, 1).
-        spec: what the model is.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtra("onnxruntime", extra="compile", purpose="a compiled model") from error
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelRefused(
-            f"the compiled model cannot be loaded: {error}",
-            fix="register the model again, or set [models] compile = false",
-        ) from error
-    kinds = {item.name: item.type for item in session.get_inputs()}
-    null = session.get_modelmeta().custom_metadata_map.get("null")
-    feeds = [(name, kinds[name], None if null is None else json.loads(null)) for name in kinds]
-    classes = class_array(spec.classes)
-    output = [session.get_outputs()[0].name]
-
-    def answer(columns: Columns) -> Output:
-        inputs = {name: tensor(columns[name], kind, text) for name, kind, text in feeds}
-        (result,) = session.run(output, inputs)
-        if len(classes) == 0:
-            return Output(result.reshape(-1).astype(np.float64, copy=False))
-        scores = result.astype(np.float64, copy=False)
-        return Output(labels(scores, spec.classes, threshold=spec.threshold), scores)
-
-    return LoadedModel(spec, "onnx", answer)
-
-
-TENSORS = {
-    "tensor(double)": np.float64,
-    "tensor(float)": np.float32,
-    "tensor(int64)": np.int64,
-    "tensor(bool)": np.bool_,
-}
-
-
-def tensor(values: Array, kind: str, null: str | None) -> Array:
-    """One column as the tensor that the compiled model takes, shape (n, 1).
-
-    >>> tensor(np.array(["pro", None], dtype=object), "tensor(string)", "").tolist()
-    [['pro'], ['']]
-    """
-    if kind == "tensor(string)":
-        if null is not None and None in values:
-            values = np.array([null if item is None else item for item in values], dtype=object)
-        return values.reshape(-1, 1)
-    if values.dtype == object:  # true, false and null as 1, 0 and NaN
-        values = np.array([np.nan if item is None else float(item) for item in values])
-    return values.astype(TENSORS[kind], copy=False).reshape(-1, 1)
 
 
 def _skops(path: Path) -> Any:

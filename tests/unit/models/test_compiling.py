@@ -4,6 +4,7 @@ import hashlib
 import time
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -11,12 +12,13 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import Normalizer, OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
-from lifecycle.models import compiling, exact, foreign
+from lifecycle.models import compiling, foreign
 from lifecycle.models.candidates import find, prepare
-from lifecycle.models.compiling import compile_model, differs, probes, thresholds
+from lifecycle.models.compiling import compared, compile_model, differs, probes, thresholds
+from lifecycle.models.exact import exact
 from lifecycle.models.fitting import columns_of, fit
 from lifecycle.models.loading import from_estimator, load_onnx
 from lifecycle.models.predicting import Output
@@ -58,31 +60,33 @@ def test_common_models_compile_exactly(trained, name):
 
 def test_splits_are_probed_on_both_sides(trained):
     found, sample, _ = trained("hist_gradient_boosting")
-    edges = thresholds(found.estimator)
-    assert set(edges) == {"tenure", "charges", "support_calls"}
-    rows = probes(found.estimator, found.spec, sample)["rows at split thresholds"]
+    edges = thresholds(exact(found.estimator, found.spec.features))
+    assert set(edges) >= {"tenure", "charges", "support_calls"}
+    rows = probes(edges, found.spec, sample)["rows at split thresholds"]
     cuts = np.unique(edges["tenure"])
     assert (np.isin(rows["tenure"], cuts)).any(), "exactly at a threshold"
     assert (np.isin(rows["tenure"], np.nextafter(cuts, np.inf))).any(), "one step above"
 
 
-def test_float32_trees_are_caught_at_the_thresholds(trained, monkeypatch):
+def test_float32_thresholds_are_caught_where_the_trees_split(trained):
     found, sample, _ = trained("hist_gradient_boosting")
-    monkeypatch.setattr(
-        exact.WRITERS["BaseHistGradientBoosting"].__globals__["Trees"],
-        "write",
-        _in_float32(exact.Trees.write),
-    )
-    compiled = compile_model(found.estimator, found.spec, sample)
-    assert compiled.onnx is None
-    assert "rows at split thresholds" in compiled.reason
+    content = exact(found.estimator, found.spec.features)
+    rows = probes(thresholds(content), found.spec, sample)
+    original = from_estimator(found.estimator, found.spec)
+    rounded = load_onnx(with_float32_splits(content), found.spec)
+    assert compared(original, rounded, rows["hold-out rows"], {}) == ""
+    assert "scores differ" in compared(original, rounded, rows["rows at split thresholds"], {})
 
 
-def _in_float32(write):
-    def rounded(self, graph, value, *, targets):
-        return write(self, graph, graph.cast(graph.cast(value, "FLOAT"), "DOUBLE"), targets=targets)
-
-    return rounded
+def with_float32_splits(content):
+    model = onnx.load_from_string(content)
+    for node in model.graph.node:
+        for item in node.attribute:
+            if item.name == "nodes_splits":
+                splits = onnx.numpy_helper.to_array(item.t)
+                rounded = splits.astype(np.float32).astype(np.float64)
+                item.t.CopyFrom(onnx.numpy_helper.from_array(rounded, "splits"))
+    return model.SerializeToString()
 
 
 def test_a_threshold_is_unwrapped_and_kept(trained):
@@ -112,10 +116,10 @@ def test_several_classes_compile(trained, name):
     assert load_onnx(compiled.onnx, found.spec).predict(rows).scores.shape == (len(sample), 3)
 
 
-def test_a_pipeline_of_ones_own_goes_through_skl2onnx(trained):
+def test_what_our_writer_does_not_know_goes_through_skl2onnx(trained):
     pipeline = make_pipeline(
         make_column_transformer(
-            (StandardScaler(), ["tenure", "support_calls"]),
+            (make_pipeline(StandardScaler(), Normalizer()), ["tenure", "support_calls"]),
             (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["plan"]),
         ),
         LogisticRegression(),
@@ -127,6 +131,7 @@ def test_a_pipeline_of_ones_own_goes_through_skl2onnx(trained):
     spec = type(found.spec)(**{**found.spec.__dict__, "features": kept})
     compiled = compile_model(found.estimator, spec, sample)
     assert compiled.report["how"] == "skl2onnx"
+    assert compiled.report["unknown"] == "Normalizer"
     assert compiled.reason == ""
 
 
@@ -186,13 +191,6 @@ def test_ties_follow_the_original(trained):
     compiled = compile_model(found.estimator, found.spec, sample)
     again = load_onnx(compiled.onnx, found.spec).predict(rows)
     assert again.prediction.tolist() == original.prediction.tolist()
-
-
-def test_categorical_splits_are_not_ours_to_write():
-    X = np.arange(200.0).reshape(-1, 1) % 7
-    model = HistGradientBoostingClassifier(categorical_features=[0]).fit(X, X[:, 0] % 2)
-    with pytest.raises(exact.Unsupported, match="categorical splits"):
-        exact._histogram(exact.Graph(), model, "x")
 
 
 def small(model, *, features=("x", "z"), task="binary", rows=150):

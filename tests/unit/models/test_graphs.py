@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
-from lifecycle.models.exact import Unsupported, exact
+from lifecycle.models.elements import Unsupported
+from lifecycle.models.exact import exact
 from lifecycle.models.graphs import Graph, Trees, session_output
 
 

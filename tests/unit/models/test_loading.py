@@ -18,7 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 from lifecycle.errors import DigestMismatch, ModelNotFound, ModelRefused, UntrustedModel
 from lifecycle.models import files
 from lifecycle.models.compiling import compile_model
-from lifecycle.models.loading import load, load_onnx, tensor
+from lifecycle.models.loading import load, load_onnx
+from lifecycle.models.running import tensor
 from lifecycle.models.trusted import TRUSTED
 from lifecycle.records import Column, ModelSpec
 
