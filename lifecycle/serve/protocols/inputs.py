@@ -81,7 +81,8 @@ def rows_of(
         for name, value in (parameters or {}).items()
         if name not in RESERVED and not name.startswith("triton_")
     }
-    rows = _typed(decoder, tensors) if decoder.names else _untyped(tensors)
+    plain = decoder.names and decoder.forms is None
+    rows = _typed(decoder, tensors) if plain else _as_json(decoder, tensors)
     if decoder.parameters is None:
         refuse(params)
         return rows
@@ -220,26 +221,48 @@ def _texts(tensor: Tensor, *, binary: bool) -> list[Any]:
     return found
 
 
-def _untyped(tensors: Sequence[Tensor]) -> Rows:
-    """Columns of whatever comes, for a model without a signature."""
-    one = tensors[0]
-    if len(tensors) == 1 and len(one.shape) == 2 and one.shape[1] > 1 and len(one.data):
-        count, width = one.shape
-        tensors = [
-            Tensor(str(index), one.datatype, (count,), one.data[index::width], one.parameters)
-            for index in range(width)
-        ]
-    if not _count(tensors, {}):
-        raise DataError("there are no rows", fix="send at least one")
-    columns: dict[str, Any] = {}
-    for tensor in tensors:
-        if isinstance(tensor.data, list):
-            cells = _texts(tensor, binary=False) if tensor.datatype == BYTES else tensor.data
-            columns[tensor.name] = np.empty(len(cells), dtype=object)
-            columns[tensor.name][:] = cells
-        else:
-            columns[tensor.name] = tensor.data
-    return Rows(columns, tensors[0].shape[0])
+def _as_json(decoder: Decoder, tensors: Sequence[Tensor]) -> Rows:
+    """Rows of a model whose signature is no list of plain columns, read as if they came as JSON.
+
+    Such a model may want an array, a dict of arrays or a frame; what fits is found by trying.
+    """
+    values = {tensor.name: _nested(tensor) for tensor in tensors}
+    flat = all(len(tensor.shape) == 1 or tensor.shape[1:] == (1,) for tensor in tensors)
+    bodies: list[dict[str, Any]] = [{"inputs": values}]
+    if len(tensors) == 1:
+        bodies.insert(0, {"inputs": next(iter(values.values()))})
+    if len(tensors) > 1 or len(tensors[0].shape) == 1:
+        columns = [_column(tensor) if flat else values[tensor.name] for tensor in tensors]
+        if len({len(column) for column in columns}) == 1:
+            rows = list(zip(*columns, strict=True))
+            bodies.insert(0, {"dataframe_split": {"columns": list(values), "data": rows}})
+    wrong: DataError | None = None
+    for body in bodies:
+        try:
+            return decoder.json(msgspec.json.encode(body))
+        except DataError as error:
+            wrong = wrong or error
+    assert wrong is not None
+    raise wrong
+
+
+def _column(tensor: Tensor) -> list[Any]:
+    found = _texts(tensor, binary=False) if tensor.datatype == BYTES else tensor.data
+    cells: list[Any] = found if isinstance(found, list) else found.tolist()
+    return cells
+
+
+def _nested(tensor: Tensor) -> Any:
+    """A tensor's elements as lists in lists, by its shape."""
+    if not tensor.shape or not len(tensor.data):
+        raise DataError(
+            f"tensor {shown(tensor.name)} has the shape {dims(tensor.shape)}: there are no rows",
+            fix="send at least one",
+        )
+    cells = _column(tensor)
+    for size in reversed(tensor.shape[1:]):
+        cells = [cells[index : index + size] for index in range(0, len(cells), size)]
+    return cells
 
 
 def _refuse(tensor: Tensor, row: int, what: str, why: str) -> NoReturn:

@@ -103,7 +103,7 @@ def _columns(operations: list[tuple[str, str, dict[str, Any]]]) -> str:
 def _type(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "any")
     kinds = [item for item in (kind if isinstance(kind, list) else [kind]) if item != "null"]
-    return escape(" or ".join(kinds) + (", a time" if "format" in schema else ""))
+    return escape(" or ".join(kinds) + (", a time" if "examples" in schema else ""))
 
 
 def _need(name: str, schema: dict[str, Any], row: dict[str, Any]) -> str:

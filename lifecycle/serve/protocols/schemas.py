@@ -28,7 +28,7 @@ _COLUMN: Mapping[str, Schema] = MappingProxyType(
         "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
         "boolean": {"type": "boolean"},
         "string": {"type": "string"},
-        "datetime": {"type": "string", "format": "date-time"},
+        "datetime": {"type": "string", "examples": ["2026-01-31T12:00:00"]},
         "binary": {"type": "string", "contentEncoding": "base64"},
     }
 )
