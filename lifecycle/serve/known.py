@@ -18,7 +18,7 @@ decoded in one step too; keys are counted by their colons. Everything else gives
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -33,6 +33,7 @@ from lifecycle.serve.typed import BUILD, key_text, times
 
 _HEADS = 64  # heads that are kept
 _LONGEST = 256 * 1024  # bytes of a body that is learnt from
+_DATA = b'"data":'
 _RECORDS = b'{"dataframe_records"'
 # once msgspec has read cells of these types, no cell can be wrong; only two may hold nulls
 _KINDS: Mapping[str, Any] = MappingProxyType(
@@ -59,6 +60,7 @@ class _Head:
         time: where a row's own time lies; -1: it is not sent.
         key: where its key lies.
         count: how many rows there must be; 0: any number.
+        plain: whether a row is the features in order, all doubles and texts, and nothing else.
     """
 
     decode: Callable[[bytes], list[Row]]
@@ -66,6 +68,11 @@ class _Head:
     time: int
     key: int
     count: int
+    plain: bool
+
+
+# no body begins so
+_NOTHING = (b"\0", _Head(lambda _text: [], None, -1, -1, 0, plain=False))
 
 
 class Known:
@@ -83,6 +90,7 @@ class Known:
             column.name: _cell(column.dtype, column.required) for column in spec.features
         }
         self._heads: dict[bytes, _Head] = {}
+        self._last = _NOTHING  # a head with the key of its rows, as it was met last
         self._usable = bool(self._types) and set(self._types.values()) <= set(_KINDS)
         self._plain = set(self._types.values()) <= _NULLABLE
         texts = [name for name, kind in self._types.items() if kind == "string"]
@@ -95,24 +103,31 @@ class Known:
 
     def rows(self, body: bytes) -> Rows | None:
         """A body's rows; None when it begins as none did before, or is not as simple as those."""
-        place = body.find(b'"data"')
-        if place > 0:
-            head = self._heads.get(body[:place])
-            if head is None or body[place + 6] != 0x3A or not body.endswith(b"}}"):  # a colon
-                return self._of_records(body)
-            text = body[place + 7 : -2]
+        last, head = self._last
+        if body.startswith(last):
+            place, end = len(last), -2
         else:
-            place = body.find(b"[")
-            head = self._heads.get(body[:place])
-            if head is None or not body.endswith(b"}"):
+            place = body.find(_DATA)
+            start, end = (place, -2) if place > 0 else (body.find(b"["), -1)
+            found = self._heads.get(body[:start])
+            if found is None:
                 return self._of_records(body)
-            text = body[place:-1]
+            head = found
+            if place > 0:
+                place += len(_DATA)
+                self._last = body[:place], head
+            else:
+                place = start
+        if not body.endswith(b"}}" if end == -2 else b"}"):
+            return None
         try:
-            cells = head.decode(text)
+            cells = head.decode(body[place:end])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if not cells or (head.count and head.count != len(cells)):
             return None
+        if head.plain:
+            return Rows(Table(self._layout, cells), len(cells))
         time = key = None
         if head.time >= 0:
             time = [row[head.time] for row in cells]
@@ -130,7 +145,7 @@ class Known:
             names: of the columns, in the order of the cells.
             counted: whether the head itself says something of each row, as an index does.
         """
-        place = body.find(b'"data"')
+        place = body.find(_DATA)
         place = place if place > 0 else body.find(b"[")
         if not self._usable or len(body) > _LONGEST or not set(self._types) <= set(names):
             return
@@ -149,13 +164,16 @@ class Known:
             names.index(name) if name in self._extras and name in names else -1
             for name in (self._spec.time or "", self._spec.key or "")
         )
-        head = _Head(decoder.decode, pick, time, key, 0)
+        plain = self._plain and pick is None and len(names) == len(features)
+        head = _Head(decoder.decode, pick, time, key, 0, plain)
         self._heads[body[:place]] = head
         found = self.rows(body)
         if found is None:
             self._heads.pop(body[:place], None)
+            self._last = _NOTHING
         elif counted:
-            self._heads[body[:place]] = _Head(decoder.decode, pick, time, key, found.count)
+            self._heads[body[:place]] = replace(head, count=found.count)
+            self._last = _NOTHING
 
     def _of_records(self, body: bytes) -> Rows | None:
         """The rows of a body of records that hold each feature once."""

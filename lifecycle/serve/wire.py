@@ -25,6 +25,7 @@ from lifecycle.serve.rows import Rows
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 Headers = tuple[tuple[bytes, bytes], ...]
+_CHOOSING = frozenset({b"x-model", b"x-model-version", b"x-routing-key"})
 
 
 class Refused(Exception):
@@ -68,7 +69,8 @@ class Request:
 
     def text(self, name: bytes) -> str:
         """A header's value; empty where it was not sent."""
-        return self.headers.get(name, b"").decode("utf-8", "replace")
+        value = self.headers.get(name)
+        return "" if value is None else value.decode("utf-8", "replace")
 
 
 @dataclass(slots=True)
@@ -234,6 +236,8 @@ def choose(engine: Engine, request: Request, model: str = "", version: str = "")
         Refused: the version is no number.
         ModelNotFound: the model or version is not served.
     """
+    if not version and _CHOOSING.isdisjoint(request.headers):
+        return engine.choose(model)
     text = version or request.text(b"x-model-version")
     if text and not (text.isascii() and text.isdigit() and len(text) < 10):
         raise Refused(400, f"X-Model-Version is {text[:50]!r}; send a version's number")
@@ -246,11 +250,13 @@ def choose(engine: Engine, request: Request, model: str = "", version: str = "")
 
 def named(answer: Answer) -> Headers:
     """The headers that say who answered."""
-    return (
-        (b"x-model-version", b"%d" % answer.version),
-        (b"x-model-arm", answer.arm.encode()),
-        (b"x-prediction-id", answer.id.encode()),
-    )
+    version, arm = _who(answer.version, answer.arm)
+    return (version, arm, (b"x-prediction-id", answer.id.encode()))
+
+
+@lru_cache(maxsize=256)
+def _who(version: int, arm: str) -> Headers:
+    return ((b"x-model-version", b"%d" % version), (b"x-model-arm", arm.encode()))
 
 
 def status(error: LifecycleError) -> int:
