@@ -116,10 +116,18 @@ class Decoder:
         except UnicodeDecodeError:
             raise DataError("the body is not UTF-8", fix="encode it as UTF-8") from None
         except msgspec.DecodeError as error:
-            fix = ""
-            if re.search(rb"[\s\[:,](-?Infinity|NaN)\b", body):
-                fix = "JSON has no NaN and no Infinity: send null, or a finite number"
-            raise DataError(f"the body is not JSON: {error}", fix=fix) from None
+            raise self._not_json(body, error) from None
+
+    def _not_json(self, body: bytes, error: msgspec.DecodeError) -> DataError:
+        what, fix = f"the body is not JSON: {error}", ""
+        found = re.search(rb"[\s\[:,](-?Infinity|NaN)\b", body)
+        if found:
+            fix = "JSON has no NaN and no Infinity: send null, or a finite number"
+            keys = re.findall(rb'"([^"\\]{1,100})"\s*:\s*\[?', body[: found.start(1)])
+            name = keys[-1].decode("utf-8", "replace") if keys else ""
+            if name in self._all:
+                what = f"column {name!r} is {found.group(1).decode()}, which is not JSON"
+        return DataError(what, fix=fix)
 
     def _json(self, body: bytes) -> Rows:
         try:

@@ -122,7 +122,10 @@ async def _mlflow(app: Any, kind: str, body: bytes) -> Answer:
         "headers": [(b"content-type", kind.encode())] if kind else [],
         "http_version": "1.1",
     }
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:  # noqa: BLE001 - a server answers 500 then
+        return 500, None
     content = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], _json(content)
 
