@@ -22,6 +22,7 @@ from lifecycle.serve.logs import echoed, noted
 from lifecycle.serve.outward import masked
 from lifecycle.serve.protocols import mlflow
 from lifecycle.serve.rows import Rows
+from lifecycle.serve.state import uncompiled
 from lifecycle.serve.wire import (
     Asked,
     Chore,
@@ -226,12 +227,9 @@ class App:
         for name, group in self.engine.table.groups.items():
             for arm in group.plan.arms:
                 loaded = group.slots[arm.version].loaded
-                yield (
-                    "model_info",
-                    "What serves and how.",
-                    {"model": name, "version": arm.version, "arm": arm.name, "how": loaded.how},
-                    1,
-                )
+                labels = {"model": name, "version": arm.version, "arm": arm.name}
+                how = {"how": loaded.how, "why": uncompiled(loaded)}
+                yield "model_info", "What serves, how, and why not compiled.", {**labels, **how}, 1
         yield "queue", "Requests that wait for a prediction.", {}, self._batcher.waiting
         yield "waiting", "Requests that wait for another thread.", {}, self._waiting
         yield "ready", "Whether a model is ready.", {}, int(self.service.ready)

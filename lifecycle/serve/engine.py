@@ -329,6 +329,7 @@ class Engine:
             block=block,
             **more,
         )
+        self.figures.not_logged = self.writer.lost
 
     def answer(
         self, model: str, rows: Rows, *, key: str | None = None, version: int | None = None

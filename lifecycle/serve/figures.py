@@ -38,6 +38,7 @@ class Figures:
         self.swap_failures: dict[str, int] = {}
         self.reasons: dict[str, str] = {}  # why the newest version of a model does not serve
         self.polls_failed = 0
+        self.not_logged = 0  # rows that were answered and could not be logged
 
     def answered(
         self, model: str, version: int, status: int, *, rows: int = 0, nanoseconds: int = 0
@@ -123,6 +124,8 @@ class Figures:
             lines += _histogram(name, key, [f"{size}" for size in SIZES], sizes, self.batched[key])
         name = family("labels_total", "counter", "Late labels accepted.")
         lines.extend(_line(name, {"model": key}, count) for key, count in self.labels.items())
+        name = family("not_logged_rows_total", "counter", "Rows answered that are not in the log.")
+        lines.append(_line(name, {}, self.not_logged))
         name = family("swaps_total", "counter", "Versions that took another's place.")
         lines.extend(_line(name, {"model": key}, count) for key, count in list(self.swaps.items()))
         name = family("swap_failures_total", "counter", "Versions that could not be loaded.")

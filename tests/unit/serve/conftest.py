@@ -15,6 +15,7 @@ from lifecycle.config import Config
 from lifecycle.models.predicting import Columns, LoadedModel, Output, labels
 from lifecycle.records import Column, ModelSpec, ModelVersion
 from lifecycle.serve.app import App, Guard
+from lifecycle.serve.batch import Limits
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.slots import Slot, SlotTable, slot
 from lifecycle.serve.wire import Request, Response, Service
@@ -71,11 +72,13 @@ def engine(tmp_path: Path):
 
 @pytest.fixture
 def make_app() -> Iterator[Callable[..., App]]:
-    """`make_app(engine, add_labels=…, guard=…)`, whose threads end with the test."""
+    """`make_app(engine, add_labels=…, guard=…, limits=…)`; its threads end with the test."""
     made: list[App] = []
 
-    def make(engine: Engine, *, guard: Guard | None = None, **more: Any) -> App:
-        made.append(App(Service(engine, **more), guard=guard))
+    def make(
+        engine: Engine, *, guard: Guard | None = None, limits: Limits | None = None, **more: Any
+    ) -> App:
+        made.append(App(Service(engine, **more), guard=guard, limits=limits))
         return made[-1]
 
     yield make

@@ -7,9 +7,11 @@ import pytest
 
 from lifecycle.errors import LabelError, LogError
 from lifecycle.models.predicting import Output
+from lifecycle.serve.batch import Limits
 from lifecycle.serve.engine import Engine
+from lifecycle.serve.protocols.mlflow import failure
 from lifecycle.serve.slots import SlotTable
-from lifecycle.serve.wire import Request
+from lifecycle.serve.wire import Asked, Request, Route, Routes
 from lifecycle.stores.predictions import PredictionLog
 
 JSON = {"Content-Type": "application/json"}
@@ -73,7 +75,9 @@ def test_version_root_and_metrics(engine, ask, make_app):
     status, headers, body = ask(app, "GET", "/metrics")
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b'lifecycle_requests_total{model="churn",version="7",status="200"} 1' in body
-    assert b'how="sklearn"} 1' in body
+    assert b'how="sklearn",why="not compiled"} 1' in body
+    assert b"lifecycle_queue 0" in body
+    assert b'lifecycle_batch_requests_count{model="churn",version="7"} 1' in body
     assert b"lifecycle_ready 1" in body
 
 
@@ -221,3 +225,68 @@ def test_too_many_waiting_requests_are_sent_away(engine, ask, make_app, monkeypa
     answer = post(ask, make_app(engine))
     assert code(answer)[0] == 503
     assert answer[1]["retry-after"] == "1"
+
+
+def test_what_the_log_could_not_take_is_counted(engine, ask, make_app):
+    class Losing:
+        lost = 0
+
+        def append(self, *_arguments, **_more):
+            self.lost += 1
+
+    engine.writer = Losing()
+    app = make_app(engine)
+    for _ in range(3):
+        assert post(ask, app)[0] == 200
+    assert b"lifecycle_not_logged_rows_total 3\n" in ask(app, "GET", "/metrics")[2]
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_of_the_server(engine, ask, make_app):
+    app = make_app(engine)
+
+    def write(_answer):
+        raise ValueError("/secret/path")
+
+    def handler(_request):
+        choice = engine.choose()
+        return Asked(choice, choice.slot.decoder.json(GOOD), write)
+
+    app.routes = Routes([Route("POST", "/invocations", handler, failure)])
+    status, message = code(post(ask, app))
+    assert status == 500
+    assert "secret" not in message
+
+
+def test_requests_that_wait_too_long_are_told(make_slot, make_app):
+    gate = threading.Event()
+
+    def answer(columns):
+        assert gate.wait(20)
+        return Output(columns["age"])
+
+    engine = Engine(SlotTable().with_only(make_slot(answer=answer)), secret=b"s" * 32)
+    engine.paced("churn", 7).measured(1, 5_000_000)
+    app = make_app(engine, limits=Limits(queue=2, seconds=0.1))
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        found = []
+        for _ in range(4):
+            answered = loop.create_future()
+            headers = {b"content-type": b"application/json"}
+            app.handle(
+                Request("POST", "/invocations", b"", headers, GOOD, time.perf_counter_ns()),
+                answered.set_result,
+            )
+            found.append(answered)
+            await asyncio.sleep(0.001)
+        try:
+            return await asyncio.wait_for(asyncio.gather(*found), 20)
+        finally:
+            gate.set()
+
+    answers = asyncio.run(story())
+    assert [answer.status for answer in answers] == [504, 504, 504, 503]
+    codes = [json.loads(answer.body)["error_code"] for answer in answers]
+    assert codes == ["DEADLINE_EXCEEDED"] * 3 + ["TEMPORARILY_UNAVAILABLE"]
+    assert dict(answers[3].headers)[b"retry-after"] == b"1"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.serve.figures import BOUNDS_MS, Figures
+from lifecycle.serve.figures import BOUNDS_MS, SIZES, Figures
 
 SAMPLE = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? (-?[0-9.e+-]+)'
@@ -163,3 +163,35 @@ def test_a_swap_while_the_figures_are_read_breaks_nothing():
         thread.join()
         sys.setswitchinterval(interval)
     assert problems == []
+
+
+@given(times=st.lists(st.integers(0, 10**11), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_requests_answered_together_count_as_those_answered_alone(times):
+    alone, together = Figures(), Figures()
+    for nanoseconds in times:
+        alone.answered("m", 1, 200, rows=3, nanoseconds=nanoseconds)
+    together.answered_together("m", 1, 3 * len(times), times)
+    assert together.text() == alone.text()
+
+
+@given(calls=st.lists(st.integers(1, 300), min_size=1, max_size=10))
+@settings(max_examples=40, deadline=None)
+def test_calls_are_counted_by_their_requests(calls):
+    figures = Figures()
+    for requests in calls:
+        figures.called("m", 1, requests)
+    found = check(figures.text())
+    bucket = 'lifecycle_batch_requests_bucket{model="m",version="1",le="%s"}'
+    for size in (*SIZES, "+Inf"):
+        wanted = sum(size == "+Inf" or requests <= size for requests in calls)
+        assert found[bucket % size] == wanted
+    assert found['lifecycle_batch_requests_sum{model="m",version="1"}'] == sum(calls)
+    assert found['lifecycle_batch_requests_count{model="m",version="1"}'] == len(calls)
+
+
+def test_rows_that_are_not_in_the_log_are_counted():
+    figures = Figures()
+    assert check(figures.text())["lifecycle_not_logged_rows_total"] == 0
+    figures.not_logged = 7
+    assert check(figures.text())["lifecycle_not_logged_rows_total"] == 7
