@@ -36,6 +36,14 @@ def log(kind: str, frame: pd.DataFrame) -> None:
         if kind == "function":
             known |= {"python_model": rule, "pip_requirements": ["pandas"]}
             logged = mlflow.pyfunc.log_model(**known)
+        elif kind == "xgboost":
+            boosted = pytest.importorskip("xgboost").XGBClassifier(n_estimators=5, n_jobs=1)
+            known |= {"xgb_model": boosted.fit(features, target), "pip_requirements": ["xgboost"]}
+            logged = mlflow.xgboost.log_model(**known)
+        elif kind == "lightgbm":
+            boosted = pytest.importorskip("lightgbm").LGBMClassifier(n_jobs=1, verbose=-1)
+            known |= {"lgb_model": boosted.fit(features, target), "pip_requirements": ["lightgbm"]}
+            logged = mlflow.lightgbm.log_model(**known)
         else:
             forest = RandomForestClassifier(5, max_depth=3, random_state=0)
             model = forest if kind == "pickle" else LogisticRegression(max_iter=500)
@@ -60,7 +68,13 @@ ADOPT = ["adopt", "old/1", "--reference", "train.parquet", "--target", "churned"
 SCORE = ["score", "old/1", "--input", "live.parquet", "--output", "scores.csv"]
 
 
-@pytest.mark.parametrize("kind", ["skops", "pickle", "function", "no signature"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *["skops", "pickle", "function", "no signature"],
+        *[pytest.param(kind, marks=pytest.mark.slow) for kind in ("xgboost", "lightgbm")],
+    ],
+)
 def test_the_loop_on_what_people_have(
     kind: str, rows: pd.DataFrame, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
