@@ -92,14 +92,19 @@ class Answers:
 
     Attributes:
         busy: calls that are being answered.
-        last: `time.monotonic()` when one was answered last.
+        closing: whether further calls are told to go elsewhere.
     """
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.busy, self.last = 0, 0.0
+        self.busy, self.closing = 0, False
+        self._last = 0.0  # when a call came or was answered last; health checks do not count
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-rpc")
         self._waiting = 0
+
+    def silent(self, seconds: float) -> bool:
+        """Whether no call came or was answered in the last seconds."""
+        return time.monotonic() - self._last > seconds
 
     async def answer(self, method: Method, body: bytes, context: Any) -> bytes:
         """Answer one call; ends it with a status where there is no answer.
@@ -110,6 +115,8 @@ class Answers:
             context: of grpc.aio.
         """
         self.busy += 1
+        if not method.open:
+            self._last = time.monotonic()
         try:
             message = await self._made(method, body, context)
             data: bytes = message.SerializeToString()
@@ -130,7 +137,8 @@ class Answers:
             raise AssertionError from error  # abort has raised
         finally:
             self.busy -= 1
-            self.last = time.monotonic()
+            if not method.open:
+                self._last = time.monotonic()
 
     def close(self) -> None:
         """End the thread."""
@@ -144,6 +152,8 @@ class Answers:
             headers=headers(context.invocation_metadata() or ()),
             begun=time.perf_counter_ns(),
         )
+        if self.closing and not method.open:
+            raise Refused(503, "the server stops")
         left = context.time_remaining()
         if left is not None and left <= 0:
             raise Refused(504, "the deadline is over")

@@ -7,6 +7,7 @@ It runs on the worker's own loop, so that calls and HTTP requests share batches.
 bind the same port with SO_REUSEPORT and the kernel spreads the connections over them.
 """
 
+import asyncio
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from lifecycle.serve.rpc.messages import SERVICES, message, methods
 from lifecycle.serve.wire import Service
 
 QUIET = 1.0  # seconds without a call after which nobody seems to ask any more
+CLOSING = 1.0  # seconds at most in which busy clients are told to go elsewhere
+SILENT = 0.05  # seconds without a call after which none is busy
 OPEN = {"ServerLive", "ServerReady", "Check", "Watch"}  # what load balancers ask
 
 
@@ -77,14 +80,21 @@ class RpcServer:
     @property
     def quiet(self) -> bool:
         """Whether no call is being answered, and none was for a while."""
-        return not self.answers.busy and time.monotonic() - self.answers.last > QUIET
+        return not self.answers.busy and self.answers.silent(QUIET)
 
     async def stop(self, seconds: float) -> None:
         """Take no more calls, tell the clients so, and answer those that are here.
 
+        A call that reaches grpc while it stops is cancelled there, which no client tries again. So
+        busy clients are told UNAVAILABLE first, until none asks, or for a second.
+
         Args:
-            seconds: how long these may take.
+            seconds: how long the calls that are here may take.
         """
+        self.answers.closing = True
+        end = time.monotonic() + CLOSING
+        while time.monotonic() < end and not self.answers.silent(SILENT):
+            await asyncio.sleep(0.01)
         await self._server.stop(seconds)
         self.answers.close()
 

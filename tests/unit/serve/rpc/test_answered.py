@@ -236,6 +236,20 @@ def test_stopping_answers_what_is_in_flight(slow, serving_rpc, make_infer):
         assert call.result(20).model_name == "churn"
 
 
+def test_a_busy_client_is_told_to_go_elsewhere(rpc, make_infer):
+    """Until the server is gone it hears UNAVAILABLE, which clients try again, and nothing else."""
+    rpc.v2("ModelInfer", make_infer(TWO))
+    rpc.told.set()
+    codes = set()
+    for _ in range(2000):
+        try:
+            rpc.v2("ModelInfer", make_infer(TWO))
+        except grpc.RpcError as error:
+            codes.add((error.code().name, error.details()))
+            break
+    assert codes == {("UNAVAILABLE", "the server stops")}
+
+
 def test_calls_and_requests_at_once_get_their_own_answers(rpc, make_infer, make_predict):
     ages = np.random.default_rng(3).uniform(18, 90, 90).round(3).tolist()
 
