@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.models import estimators
+from lifecycle.models import boosters, estimators
 from lifecycle.models.elements import Unsupported, interpolated
 from lifecycle.models.estimators import Writer, constant, mean_of_trees, probabilities, shared, two
-from lifecycle.models.features import Features, Inputs
+from lifecycle.models.features import LIBRARIES, Features, Inputs
 from lifecycle.models.growing import grown, of_tree
 from lifecycle.models.preparing import made, prepared
 
@@ -77,7 +77,7 @@ INSIDE = {
 
 def find(table: Mapping[str, Writer], estimator: Any) -> Writer | None:
     """The writer of an estimator's class, or of one that it derives from."""
-    if not type(estimator).__module__.startswith("sklearn."):
+    if type(estimator).__module__.partition(".")[0] not in LIBRARIES:
         return None
     names = [kind.__name__ for kind in type(estimator).__mro__]
     return next((table[name] for name in names if name in table), None)
@@ -245,6 +245,7 @@ TURNED: Mapping[Any, Callable[[Inputs, str], str]] = {
 }
 SCORES: Mapping[str, Writer] = {
     **estimators.SCORES,
+    **boosters.SCORES,
     "VotingClassifier": _voting,
     "StackingClassifier": _stacking,
     "BaggingClassifier": _bagging,
@@ -253,6 +254,7 @@ SCORES: Mapping[str, Writer] = {
 }
 VALUES: Mapping[str, Writer] = {
     **estimators.VALUES,
+    **boosters.VALUES,
     "VotingRegressor": _voting,
     "StackingRegressor": _stacking,
     "BaggingRegressor": _bagging,

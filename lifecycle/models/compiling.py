@@ -130,7 +130,7 @@ def _content(estimator: Any, spec: ModelSpec, report: dict[str, Any], timeout: f
     except Unsupported as error:
         unknown = str(error)
     report.update(how="skl2onnx", unknown=unknown)
-    if any(hasattr(part, "tree_") or hasattr(part, "_predictors") for part in parts_of(estimator)):
+    if any(hasattr(part, name) for part in parts_of(estimator) for name in TREES):
         raise CannotCompile(
             f"our writer does not know {unknown}, and skl2onnx rounds the thresholds of trees"
         )
@@ -139,7 +139,13 @@ def _content(estimator: Any, spec: ModelSpec, report: dict[str, Any], timeout: f
             f"our writer does not know {unknown}, and skl2onnx is not installed: "
             'pip install "mlflow-lifecycle[compile]"'
         )
-    return convert(estimator, spec, timeout=timeout)
+    try:
+        return convert(estimator, spec, timeout=timeout)
+    except CannotCompile as error:
+        raise CannotCompile(f"our writer does not know {unknown}; {error}") from error
+
+
+TREES = ("tree_", "_predictors", "get_booster", "booster_")  # of scikit-learn, XGBoost, LightGBM
 
 
 def compared(

@@ -16,7 +16,7 @@ from typing import Any
 
 from lifecycle.models.combining import answer
 from lifecycle.models.elements import Unsupported
-from lifecycle.models.features import Inputs, vocabulary
+from lifecycle.models.features import LIBRARIES, Inputs, vocabulary
 from lifecycle.models.flat import flat
 from lifecycle.models.graphs import Graph
 from lifecycle.records import Column
@@ -38,7 +38,7 @@ def exact(estimator: Any, columns: Sequence[Column]) -> bytes:
     Raises:
         Unsupported: a part is not known.
     """
-    if not type(estimator).__module__.startswith("sklearn."):
+    if type(estimator).__module__.partition(".")[0] not in LIBRARIES:
         raise Unsupported(type(estimator).__name__)
     texts = vocabulary(estimator)
     inputs = Inputs(Graph(), columns, texts)

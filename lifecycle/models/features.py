@@ -27,6 +27,7 @@ NULL = "\x1f"  # stands for null in a text input; JSON and CSV from people never
 MOST_CELLS = 4_000_000  # of one column's table
 MOST_ASKED = 3000
 FLAGS = (0.0, 1.0)
+LIBRARIES = ("sklearn", "xgboost", "lightgbm")
 
 
 Source = str | tuple[int, tuple[float, ...]]
@@ -246,7 +247,7 @@ def parts_of(item: Any, seen: set[int] | None = None) -> Iterator[Any]:
             yield from parts_of(entry, seen)
     elif isinstance(item, Mapping):
         yield from parts_of(list(item.values()), seen)
-    elif type(item).__module__.partition(".")[0] == "sklearn" and hasattr(item, "__dict__"):
+    elif type(item).__module__.partition(".")[0] in LIBRARIES and hasattr(item, "__dict__"):
         seen.add(id(item))
         yield item
         for value in vars(item).values():
