@@ -33,9 +33,6 @@ def separable(model: LoadedModel, columns: Columns) -> bool:
         model: is called about a dozen times.
         columns: rows that it can answer, one array of length n >= 1 a feature.
     """
-    shapes = {column.name: column for column in model.spec.features}
-    if any(not item.required and item.dtype == "boolean" for item in shapes.values()):
-        return False  # with a null beside it, true and false come as objects
     try:
         rows = _filled({name: values[:TRIED] for name, values in columns.items()})
         count = len(next(iter(rows.values())))

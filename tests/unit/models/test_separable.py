@@ -111,11 +111,3 @@ def test_no_more_than_a_few_rows_are_tried():
     many = {"x": np.arange(1000.0), "plan": np.array(["a"] * 1000, object)}
     assert tried(lambda columns: seen.append(len(columns["x"])) or Output(columns["x"]), many)
     assert seen == [8] + [1] * 8
-
-
-def test_true_and_false_change_their_type_with_a_null_beside_them():
-    spec = ModelSpec(1, "regression", (Column("flag", "boolean", required=False),))
-    rows = {"flag": np.array([True, False, True])}
-    assert not tried(lambda columns: Output(columns["flag"]), rows, spec)
-    sure = ModelSpec(1, "regression", (Column("flag", "boolean"),))
-    assert tried(lambda columns: Output(columns["flag"]), rows, sure)
