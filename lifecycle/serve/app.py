@@ -48,7 +48,7 @@ PROTOCOLS = {
     "kserve": "lifecycle.serve.protocols.kserve:routes",
     "openapi": "lifecycle.serve.protocols.openapi:routes",
 }
-LONG = 64 * 1024  # bytes; longer bodies, and packed ones, are decoded in the worker thread
+LONG = 128 * 1024  # bytes; longer bodies, and packed ones, are decoded in the worker thread
 WAITING = 128  # requests that may wait for the worker thread
 _LOG = logging.getLogger("lifecycle.serve")
 

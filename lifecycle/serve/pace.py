@@ -6,6 +6,7 @@
 200000.0
 """
 
+import math
 from dataclasses import dataclass
 
 INLINE_NS = 1_000_000  # what takes longer is predicted in a thread of its own
@@ -15,17 +16,25 @@ _SMALL = 8  # rows up to which a call costs the same
 
 @dataclass(slots=True)
 class Pace:
-    """How long a version takes, smoothed; nanoseconds."""
+    """How long a version takes, smoothed; nanoseconds.
+
+    Of two measurements in a row the smaller one counts: whatever else the machine does makes a
+    call longer now and then, and one such call must not send a fast model into a thread.
+    """
 
     call: float = 0.0  # a call of few rows
     row: float = 0.0  # each row of a long call
+    last_call: float = math.inf  # as measured last
+    last_row: float = math.inf
 
     def measured(self, rows: int, nanoseconds: int) -> None:
         """Take one call's time in."""
         if rows <= _SMALL:
-            self.call += (_SHARE if self.call else 1.0) * (nanoseconds - self.call)
+            cost, self.last_call = min(nanoseconds, self.last_call), nanoseconds
+            self.call += (_SHARE if self.call else 1.0) * (cost - self.call)
         else:
-            cost = nanoseconds / rows
+            each = nanoseconds / rows
+            cost, self.last_row = min(each, self.last_row), each
             self.row += (_SHARE if self.row else 1.0) * (cost - self.row)
 
     def expected(self, rows: int) -> float:

@@ -19,8 +19,9 @@ from typing import Any
 
 import msgspec
 
-from lifecycle.serve.decode import Decoder, Rows
+from lifecycle.serve.decode import Decoder
 from lifecycle.serve.engine import Answer
+from lifecycle.serve.rows import Rows
 from lifecycle.serve.tabular import csv_rows, parquet_rows
 from lifecycle.serve.wire import (
     TEXT,
@@ -53,6 +54,7 @@ CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_JSON = JSON.encode()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -63,6 +65,9 @@ def routes(service: Service) -> list[Route]:
         return Response(200 if service.ready else 503, b"\n")
 
     def invocations(request: Request) -> Asked:
+        if request.headers.get(b"content-type") == _JSON:
+            choice = choose(service.engine, request)
+            return Asked(choice, choice.slot.decoder.json(request.body), written)
         content_type = request.text(b"content-type")
         kind = media_type(content_type)
         if not kind:

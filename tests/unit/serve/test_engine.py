@@ -116,6 +116,20 @@ def test_prediction_may_run_in_another_thread(engine):
     assert engine.record(choice, rows, found[0], begun=0).predictions == ["no", "yes"]
 
 
+def test_one_slow_call_is_no_slow_model():
+    pace = Pace()
+    for _ in range(5):
+        pace.measured(1, 50_000)
+        pace.measured(100, 200_000)
+    pace.measured(1, 900_000_000)
+    pace.measured(100, 900_000_000)
+    assert pace.expected(1) == 50_000
+    assert pace.expected(100) == 200_000
+    for _ in range(10):
+        pace.measured(1, 5_000_000)
+    assert pace.expected(1) > 2_000_000
+
+
 def test_pace_knows_long_from_short():
     pace = Pace()
     assert pace.expected(1) == 0
