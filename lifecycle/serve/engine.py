@@ -105,13 +105,21 @@ class Engine:
     def __init__(
         self, table: SlotTable, *, secret: bytes, writer: PredictionWriter | None = None
     ) -> None:
+        self._alone: dict[str, Choice] = {}  # models that one arm answers all requests of
         self.table = table
         self.secret = secret
         self.writer = writer
         self.figures = Figures()
         self._pace: dict[tuple[str, int], Pace] = {}
-        self._alone: dict[str, Choice] = {}  # models that one arm answers all requests of
-        self._alone_in: SlotTable | None = None
+
+    @property
+    def table(self) -> SlotTable:
+        """What is served."""
+        return self._table
+
+    @table.setter
+    def table(self, table: SlotTable) -> None:
+        self._table, self._alone = table, _alone(table)
 
     def choose(
         self, model: str = "", *, key: str | None = None, version: int | None = None
@@ -126,13 +134,11 @@ class Engine:
         Raises:
             ModelNotFound: the model or the version is not served.
         """
-        table = self.table
         if key is None and version is None:
-            if table is not self._alone_in:
-                self._alone, self._alone_in = _alone(table), table
             only = self._alone.get(model)
             if only is not None:
                 return only
+        table = self.table
         group = table.find(model or table.first)
         plan = group.plan
         if version is None:

@@ -1,5 +1,7 @@
+import gc
 import json
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +98,24 @@ def test_arms_share_by_key_and_can_be_overridden(make_slot):
     assert ids.check(engine.secret, f"{answer.id}.0", model="churn").step == 2
     with pytest.raises(ModelNotFound, match="version 9 is not served"):
         engine.choose(version=9)
+
+
+def test_a_version_that_was_replaced_is_let_go(engine, make_slot):
+    gone = weakref.ref(engine.choose().slot.decoder)
+    engine.answer("churn", rows_of(engine))
+    engine.table = engine.table.with_only(make_slot(8))
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_choice_of_a_model_that_one_arm_serves_needs_no_thought(engine, make_slot):
+    assert engine.choose() is engine.choose("churn")
+    engine.table = engine.table.with_only(make_slot(5, name="late"))
+    assert engine.choose("late").slot.version == 5
+    assert engine.choose().slot.version == 7  # the first stays the first
+    engine.table = engine.table.with_only(make_slot(8))
+    assert engine.choose().slot.version == 8
+    assert engine.choose("churn", key="k").key == "k"
 
 
 def test_a_swap_does_not_split_a_request(engine, make_slot):
