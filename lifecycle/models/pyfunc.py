@@ -145,7 +145,7 @@ def answered(result: Any, count: int, spec: ModelSpec | None = None) -> Output:
         whole = result.to_dict("records") if hasattr(result, "columns") else result
         values = np.empty(count, dtype=object)
         values[:] = [whole] * count
-        return Output(values, raw=result)
+        return Output(values, raw=np.array(None) if result is None else result)
     if spec is not None and spec.classes and values.shape[1:] == (len(spec.classes),):
         chosen = labels(values, spec.classes, threshold=spec.threshold)
         return Output(chosen, values, result)

@@ -4,6 +4,7 @@
 ['{"a": 1}', 'x']
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,7 @@ def jsonable(answer: Any) -> Any:
     [[0.5, 0.5]]
     """
     if isinstance(answer, np.ndarray):
-        return _finite(answer.tolist()) if answer.dtype.kind == "O" else answer.tolist()
+        return _finite(answer.tolist()) if answer.dtype.kind in "OS" else answer.tolist()
     if hasattr(answer, "to_frame"):  # a pandas Series
         answer = answer.to_frame()
     if hasattr(answer, "to_dict") and hasattr(answer, "columns"):
@@ -41,6 +42,10 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
+    if isinstance(value, (bytes, bytearray)):  # in lines, as MIME and MLflow have it
+        return base64.encodebytes(value).decode("ascii")
+    if hasattr(value, "model_dump"):  # pydantic's
+        return _finite(value.model_dump())
     return plain(value)
 
 
