@@ -50,7 +50,7 @@ class Lines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if not record.name.startswith("lifecycle"):
             line["logger"] = record.name
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)  # ASCII: half a character is no UTF-8
 
 
 def set_up(kind: Literal["text", "json"]) -> None:
