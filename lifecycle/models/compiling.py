@@ -56,6 +56,21 @@ class Compiled:
             return f"no: {self.reason}"
         return f"sha256:{hashlib.sha256(self.onnx).hexdigest()}"
 
+    @property
+    def how(self) -> str:
+        """What the version's tag `lifecycle.compiled_how` says; empty where it was not accepted.
+
+        >>> report = {"how": "exact", "largest_difference": 2e-16, "rows": {"one row": 1}}
+        >>> Compiled(b"", report).how
+        'exact, within 2e-16 on 1 rows'
+        """
+        if self.onnx is None:
+            return ""
+        rows = sum(self.report["rows"].values())
+        return (
+            f"{self.report['how']}, within {self.report['largest_difference']:.0e} on {rows:,} rows"
+        )
+
 
 def compile_model(
     estimator: Any, spec: ModelSpec, sample: pd.DataFrame, *, timeout: float = 60.0

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 SPEC_RUN = "lifecycle.spec_run"
 DIGEST = "lifecycle.digest"
 COMPILED = "lifecycle.compiled"
+COMPILED_HOW = "lifecycle.compiled_how"
 ANSWERS = "data/holdout_answers.parquet"
 
 

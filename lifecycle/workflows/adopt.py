@@ -119,6 +119,7 @@ def adopt(
     _enter(client, version, {
         artifacts.DIGEST: digest,
         artifacts.COMPILED: compiled.tag,
+        artifacts.COMPILED_HOW: compiled.how,
         artifacts.SPEC_RUN: run_id,  # last: with it the version is ours
     })  # fmt: skip
     return registry.find(client, version, order=config.stages.order)

@@ -68,5 +68,6 @@ def register(config: Config, candidate: Candidate) -> ModelVersion:
             artifacts.DIGEST: digest,
             artifacts.SPEC_RUN: candidate.run_id,
             artifacts.COMPILED: compiled.tag,
+            **({artifacts.COMPILED_HOW: compiled.how} if compiled.how else {}),
         },
     )

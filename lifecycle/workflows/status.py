@@ -52,12 +52,13 @@ def _row(client: Any, name: str, order: Sequence[str]) -> Status:
 
 
 def _compiled(version: ModelVersion | None) -> str:
-    """Yes, or why the version that serves is not compiled."""
+    """Yes and how, or why the version that serves is not compiled."""
     if version is None:
         return ""
     said = version.tags.get(artifacts.COMPILED, "")
     if said.startswith("sha256:"):
-        return "yes"
+        how = version.tags.get(artifacts.COMPILED_HOW, "")
+        return f"yes: {how}" if how else "yes"
     return said or "no: not trained here; `lifecycle adopt` tries"
 
 

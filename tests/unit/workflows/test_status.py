@@ -24,15 +24,22 @@ def test_an_empty_registry_has_no_rows(config):
 
 def test_a_row_says_what_serves_and_whether_it_is_compiled(config, client, logged_model):
     uri = logged_model(client)
-    for said in ("sha256:" + "a" * 64, "no: KNeighbors is not exact"):
-        register(client, "churn", model_uri=uri, tags={**TAGS, "lifecycle.compiled": said})
+    for said, how in (
+        ("sha256:" + "a" * 64, ""),
+        ("no: KNeighbors is not exact", ""),
+        ("sha256:" + "b" * 64, "exact, within 2e-16 on 4,412 rows"),
+    ):
+        tags = {**TAGS, "lifecycle.compiled": said, "lifecycle.compiled_how": how}
+        register(client, "churn", model_uri=uri, tags=tags)
     (row,) = status(config, "churn")
-    assert (row.production, row.versions, row.compiled, row.warnings) == (None, 2, "", ())
+    assert (row.production, row.versions, row.compiled, row.warnings) == (None, 3, "", ())
     promote(config, "churn/1", to="production", force=True, reason="first")
     (row,) = status(config)
     assert (row.production.version, row.compiled) == (1, "yes")
     promote(config, "churn/2", to="production", force=True, reason="second")
     assert status(config)[0].compiled == "no: KNeighbors is not exact"
+    promote(config, "churn/3", to="production", force=True, reason="third")
+    assert status(config)[0].compiled == "yes: exact, within 2e-16 on 4,412 rows"
 
 
 def test_plain_models_and_broken_ledgers_have_rows_too(config, client, logged_model):
