@@ -25,4 +25,4 @@ class Scored(PythonModel):  # type: ignore[misc]  # MLflow has no types
         known = model_input.assign(total=model_input.sum(axis=1))
         known.loc[known["total"] < self.threshold, "total"] = 0.0
         scores = self.model.predict_proba(known.drop(columns="total"))
-        return pd.Series(scores[:, 1], index=model_input.index)
+        return scores[:, 1]

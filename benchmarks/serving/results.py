@@ -94,7 +94,7 @@ def document(kept: Kept, *, command: str, minutes: float, environments: Path) ->
     how = (
         f"One worker on core 0, the client on core 1; medians of {ROUNDS} alternating runs; bodies "
         f"of one row have 1.2 kB, long ones {ASKED} rows. Load average of the machine while the "
-        f"cells were measured: {loads(kept)}. This run took {minutes:.0f} minutes:"
+        f"cells were measured: {loads(kept)}{niceness()}. This run took {minutes:.0f} minutes:"
     )
     lines = [
         "# Serving, side by side", "",
@@ -276,6 +276,12 @@ def loads(kept: Kept) -> str:
     """The machine's load average while cells were measured."""
     found = [item["load"] for item in kept.cells.values() if "load" in item]
     return f"{min(found):.1f} to {max(found):.1f}" if found else "not measured"
+
+
+def niceness() -> str:
+    """Whether everything ran with another priority, as under `nice -n -10`."""
+    found = os.nice(0)
+    return f"; niceness {found}" if found else ""
 
 
 def own() -> str:

@@ -274,11 +274,22 @@ def check(server: Server, place: Place) -> int:
     return compared
 
 
+def equal(given: Any, expected: float) -> bool:
+    """Whether an answer is the label, or near enough to the score.
+
+    >>> equal(1, 1), equal(1.0000001, 1), equal(0.5000001, 0.5), equal("1", 1)
+    (True, False, True, False)
+    """
+    if not isinstance(given, int | float):
+        return False
+    return given == expected if isinstance(expected, int) else abs(given - expected) <= 1e-6
+
+
 def _same(given: Sequence[Any], expected: Sequence[Any], rows: int) -> None:
     wrong = [
         (place, mine, theirs)
         for place, (mine, theirs) in enumerate(zip(given, expected, strict=False))
-        if (type(theirs) is int and mine != theirs) or abs(mine - theirs) > 1e-6
+        if not equal(mine, theirs)
     ]
     if len(given) != len(expected):
         raise BenchError(f"{rows} rows a body: {len(given)} answers to {len(expected)} rows")

@@ -151,7 +151,10 @@ def test_rows_are_the_same_in_every_run():
 # servers, and the check before they are timed
 
 
-@pytest.mark.parametrize("module", ["cells", "environments", "open_loop", "processes", "results"])
+@pytest.mark.parametrize(
+    "module",
+    ["cells", "environments", "open_loop", "processes", "results", "servers", "subjects", "turns"],
+)
 def test_examples_in_the_texts_run(module):
     assert doctest.testmod(importlib.import_module(module)).failed == 0
 
