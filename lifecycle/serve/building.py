@@ -22,7 +22,7 @@ from lifecycle.serve.hooks import Hooks
 from lifecycle.serve.pauses import settle
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.slots import SlotTable
-from lifecycle.serve.state import state, uncompiled
+from lifecycle.serve.state import gauges, state, uncompiled
 from lifecycle.serve.telemetry import Telemetry
 from lifecycle.serve.wire import AddLabels, Service
 from lifecycle.stores import ids
@@ -85,7 +85,7 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
         service.total = counts.total
     models = [ref.name for ref in watch.refs if ref.alias]
     service.hook = Hooks(config.serve.webhook_secret, models=models, hurry=watch.hurry).take
-    service.gauges.append(watch.gauges)
+    service.gauges += [watch.gauges, lambda: gauges(writer)]
     service.state = lambda: state(service, watch, writer, guard)
     telemetry = None
     if config.serve.otlp:

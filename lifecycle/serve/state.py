@@ -5,6 +5,7 @@
 """
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from lifecycle.records import ModelSpec  # noqa: F401 - is used above
 from lifecycle.serve.guard import Guard
 from lifecycle.serve.outward import outward
 from lifecycle.serve.reload import Watch
-from lifecycle.serve.wire import Service
+from lifecycle.serve.wire import Gauge, Service
 from lifecycle.stores.predictions import PredictionWriter
 
 _WAIT = {"queue", "waiting"}  # gauges of requests that wait
@@ -66,11 +67,17 @@ def state(
             "trouble": watch.trouble,
             "failures": service.engine.figures.polls_failed,
         },
-        "log": {"trouble": outward(writer.trouble)},
+        "log": {"trouble": outward(writer.trouble), "unlogged_rows": writer.lost},
         "keys": {"asked": guard is not None, "trouble": guard.trouble if guard else ""},
         "waiting": sum(item[3] for item in service.gauged() if item[0] in _WAIT),
         "pid": os.getpid(),
     }
+
+
+def gauges(writer: PredictionWriter) -> Iterator[Gauge]:
+    """Whether the prediction log can be written, for /metrics."""
+    yield "unlogged_rows", "Rows answered that could not be logged.", {}, writer.lost
+    yield "log_trouble", "Workers whose log cannot be written.", {}, int(bool(writer.trouble))
 
 
 def _time(seconds: float) -> str | None:
