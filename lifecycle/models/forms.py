@@ -157,7 +157,7 @@ class Forms:
         rows = data if isinstance(data, list) else [data]
         if not rows:
             raise DataError("there are no rows", fix="send at least one")
-        return Given({"inputs": _cells(rows)}, data)
+        return Given({"inputs": _texts(rows)}, data)
 
     def _leaves(self, form: str, raw: bytes, data: Any) -> None:
         """Refuse what is no number where a tensor of numbers is wanted."""
@@ -290,9 +290,25 @@ def _column(values: Array) -> Array:
         values = values.reshape(1)
     if values.ndim == 1 and values.dtype.kind in "fiubM":
         return values
+    return _texts(values.tolist())
+
+
+def _texts(rows: list[Any]) -> Array:
+    """Cells as a column of the log holds them: of one type, what is no scalar as JSON text."""
     # a gap that pandas filled with NaN is a null
-    gap = [isinstance(item, float) and math.isnan(item) for item in values.tolist()]
-    return _cells([None if no else item for no, item in zip(gap, values.tolist(), strict=True)])
+    cells = [None if isinstance(row, float) and math.isnan(row) else row for row in rows]
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if len(kinds) < 2 and kinds <= {str, bool, bytes}:
+        return _cells(cells)
+    return _cells(
+        [cell if cell is None or isinstance(cell, str) else _text(cell) for cell in cells]
+    )
+
+
+def _text(cell: Any) -> str:
+    return json.dumps(
+        cell, default=lambda item: item.tolist() if hasattr(item, "tolist") else str(item)
+    )
 
 
 def _cells(rows: list[Any]) -> Array:

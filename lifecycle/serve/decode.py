@@ -85,7 +85,8 @@ class Decoder:
             for index, name in enumerate(self._all)
             if name in self.extras or not self._columns[name].required
         ]
-        self._binary = [column.name for column in spec.features if column.dtype == "binary"]
+        self._others = [item.name for item in spec.features if item.dtype not in JSON_TYPES]
+        self._others += [item.name for item in spec.features if item.dtype == "binary"]
         self._block = {column.dtype for column in spec.features} == {"double"}
         # such a character in a name would upset the count that looks for duplicate keys
         self._countable = not any(set(name) & set(':\\"') for name in self._all)
@@ -168,7 +169,7 @@ class Decoder:
             return rows
         refuse_duplicates(body)
         given = self.forms.json(form, bytes(raw))
-        columns = dict(rows.columns) | {name: given[name] for name in self._binary if name in given}
+        columns = dict(rows.columns) | {name: given[name] for name in self._others if name in given}
         return replace(rows, columns=Given(columns, given.data))
 
     def _typed(self, body: bytes, form: str, raw: Raw) -> Rows:
