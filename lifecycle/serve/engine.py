@@ -290,7 +290,11 @@ class Engine:
             )
         if counted:
             self.figures.answered(one.model, one.version, 500, rows=rows.count, nanoseconds=elapsed)
-        _LOG.error("%s/%s failed, error id %s", one.model, one.version, token, exc_info=error)
+        more: dict[str, object] = {"event": "prediction_failed", "model": one.model}
+        more |= {"version": one.version, "prediction_id": token, "error_id": token, "status": 500}
+        more |= {"latency_ms": round(elapsed / 1e6, 3)}
+        said = "%s/%s failed, error id %s"
+        _LOG.error(said, one.model, one.version, token, exc_info=error, extra=more)
         failed = PredictionFailed(
             "the model failed on this input",
             error_id=token,
