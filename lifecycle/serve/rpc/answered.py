@@ -26,7 +26,7 @@ from lifecycle.errors import DataError, LifecycleError, PredictionFailed
 from lifecycle.serve.app import LONG, WAITING, App
 from lifecycle.serve.engine import Answer, Choice
 from lifecycle.serve.rows import Rows
-from lifecycle.serve.wire import Headers, Refused, Request, named, status
+from lifecycle.serve.wire import Headers, Refused, Request, Response, named, status
 
 # by the HTTP status that the same refusal has
 CODES = {
@@ -43,6 +43,7 @@ CODES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+GONE = 499  # what traces show of a call whose client has gone
 DETAILS = 800  # characters of a message; all metadata of an answer must stay below 8 kB
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -117,13 +118,18 @@ class Answers:
         self.busy += 1
         if not method.open:
             self._last = time.monotonic()
+        sent = headers(context.invocation_metadata() or ())
+        request = Request("POST", method.path, headers=sent, begun=time.perf_counter_ns())
+        end = self.app.trace(request, _nobody) if self.app.trace else _nobody
+        code = GONE
+        more: Headers = ()
         try:
-            message = await self._made(method, body, context)
+            message, more = await self._made(method, request, body, context)
             data: bytes = message.SerializeToString()
+            code = 200
             return data
         except Exception as error:
             code, told = refusal(error)
-            more: Headers = ()
             if isinstance(error, PredictionFailed):  # it is counted already
                 more = ((b"x-prediction-id", error.error_id.encode()),)
             else:
@@ -136,6 +142,7 @@ class Answers:
             )
             raise AssertionError from error  # abort has raised
         finally:
+            end(Response(code, headers=more))
             self.busy -= 1
             if not method.open:
                 self._last = time.monotonic()
@@ -144,14 +151,10 @@ class Answers:
         """End the thread."""
         self._reader.shutdown()
 
-    async def _made(self, method: Method, body: bytes, context: Any) -> Any:
-        """The answer's message."""
-        request = Request(
-            "POST",
-            method.path,
-            headers=headers(context.invocation_metadata() or ()),
-            begun=time.perf_counter_ns(),
-        )
+    async def _made(
+        self, method: Method, request: Request, body: bytes, context: Any
+    ) -> tuple[Any, Headers]:
+        """The answer's message, and who made it."""
         if self.closing and not method.open:
             raise Refused(503, "the server stops")
         left = context.time_remaining()
@@ -170,12 +173,12 @@ class Answers:
 
         made = await self._elsewhere(read) if len(body) > LONG else read()
         if isinstance(made, Chore):
-            return await self._elsewhere(made.work)
+            return await self._elsewhere(made.work), ()
         if not isinstance(made, Asked):
-            return made
+            return made, ()
         answer = await self._predicted(made, request.begun)
         context.set_trailing_metadata(metadata(named(answer)))
-        return made.write(answer)
+        return made.write(answer), named(answer)
 
     async def _elsewhere(self, work: Callable[[], Any]) -> Any:
         """What long messages cost is paid in a thread, so that health checks are answered."""
@@ -200,6 +203,10 @@ class Answers:
 
         self.app.ask(asked.choice, asked.rows, done, begun=begun)
         return await found
+
+
+def _nobody(_response: Response) -> None:
+    """Takes what a trace is told; the answer itself goes to the client as a message."""
 
 
 def refusal(error: Exception) -> tuple[int, str]:

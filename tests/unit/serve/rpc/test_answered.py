@@ -236,6 +236,25 @@ def test_stopping_answers_what_is_in_flight(slow, serving_rpc, make_infer):
         assert call.result(20).model_name == "churn"
 
 
+def test_traces_follow_calls_as_they_follow_requests(rpc, make_infer):
+    told = []
+
+    def trace(request, reply):
+        def end(response):
+            told.append((request.method, request.path, response.status, dict(response.headers)))
+            reply(response)
+
+        return end
+
+    rpc.rpc.answers.app.trace = trace
+    answer = rpc.v2("ModelInfer", make_infer(TWO))
+    rpc.refused(V2, "ModelInfer", make_infer(TWO, model_name="churm"))
+    rpc.v2("ServerLive")  # the two before have ended by now
+    path = f"/{V2}/ModelInfer"
+    assert [item[:3] for item in told[:2]] == [("POST", path, 200), ("POST", path, 404)]
+    assert told[0][3][b"x-prediction-id"].decode() == answer.id
+
+
 def test_a_busy_client_is_told_to_go_elsewhere(rpc, make_infer):
     """Until the server is gone it hears UNAVAILABLE, which clients try again, and nothing else."""
     rpc.v2("ModelInfer", make_infer(TWO))
