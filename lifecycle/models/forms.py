@@ -122,7 +122,8 @@ class Forms:
                 self._leaves(form, raw, data)
             elif self._schema is not None:
                 self._bytes(form, data)
-            parsed = infer_and_parse_data({form: data}, self._schema)
+            with np.errstate(over="ignore"):  # found below
+                parsed = infer_and_parse_data({form: data}, self._schema)
         except (DataError, RecursionError):
             raise
         except Exception as error:
@@ -237,8 +238,10 @@ class Forms:
 
 
 def _rows(form: str, data: Any) -> None:
-    """Refuse rows of unequal length, which pandas would fill up."""
+    """Refuse no rows, and rows of unequal length, which pandas would fill up."""
     rows = data.get("data") if form == "dataframe_split" and isinstance(data, dict) else data
+    if rows in ([], {}):
+        raise DataError("there are no rows", fix="send at least one")
     if form == "inputs" or not isinstance(rows, list):
         return
     lengths = {len(row) if isinstance(row, (list, dict)) else -1 for row in rows}

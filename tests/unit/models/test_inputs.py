@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
 from lifecycle.models.inputs import array, columns, table
+from lifecycle.models.predicting import Layout, Table
 from lifecycle.records import Column, ModelSpec
 
 SPEC = ModelSpec(
@@ -150,3 +151,43 @@ def test_text_comes_back_as_it_was(values):
     found = array(series, Column("x", "string", required=False))
     assert found.tolist() == values
     assert table({"x": found})["x"].isna().tolist() == [item is None for item in values]
+
+
+KINDS = {
+    "double": np.array([1.5, np.nan]),
+    "float": np.array([0.5, 1.5], dtype=np.float32),
+    "long": np.array([1, 2]),
+    "boolean": np.array([True, False]),
+    "text": np.array(["a", None], dtype=object),
+    "time": np.array(["2026-01-31", "NaT"], dtype="datetime64[us]"),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=4))
+def test_a_table_is_the_frame_of_its_columns(kinds):
+    inputs = {f"{kind}{index}": KINDS[kind] for index, kind in enumerate(kinds)}
+    expected = pd.DataFrame(inputs)
+    for name in [name for name in inputs if name.startswith("time")]:
+        expected[name] = expected[name].astype("datetime64[ns]")
+    found = table(inputs)
+    pd.testing.assert_frame_equal(found, expected)
+    # the memory lies as in MLflow's frame, since sums depend on it in the last digit
+    assert found.to_numpy().flags.f_contiguous == expected.to_numpy().flags.f_contiguous
+    found.iloc[0, 0] = found.iloc[1, 0]
+    assert inputs[next(iter(inputs))][0] == KINDS[kinds[0]][0]
+
+
+def test_a_table_of_what_was_sent_as_rows():
+    rows = Table(Layout(["a", "s", "b"], texts=["s"]), [(1.5, "x", None), (2, None, 3.5)])
+    frame = table(rows)
+    assert list(frame) == ["a", "s", "b"]
+    assert frame.dtypes.astype(str).tolist() == ["float64", "object", "float64"]
+    assert frame["a"].tolist() == [1.5, 2.0]
+    assert frame["s"].tolist() == ["x", None]
+    assert frame["b"].isna().tolist() == [True, False]
+
+
+def test_a_time_that_pandas_cannot_hold_is_an_error():
+    with pytest.raises(pd.errors.OutOfBoundsDatetime):
+        table({"at": np.array(["9999-01-01"], dtype="datetime64[us]")})
