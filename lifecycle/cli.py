@@ -246,6 +246,19 @@ def feedback(
 
 
 @verb
+@name_argument
+@click.option("--key", required=True, metavar="K", help="Whose rows, as the log has the key.")
+@click.option("--reason", required=True, help="For the ledger; it must not name the key.")
+@log_option
+def erase(config: Config, *, name: str, key: str, reason: str, log: str | None) -> Any:
+    """Erase one person's rows and labels from the log."""
+    config = _named(config, name, log__dir=log)
+    from lifecycle.workflows.erase import erase
+
+    return erase(config, key=key, reason=reason)
+
+
+@verb
 @click.argument("name", required=False)
 def status(config: Config, *, name: str | None) -> Any:
     """What serves, how, and what the last check said."""

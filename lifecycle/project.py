@@ -14,6 +14,7 @@ from lifecycle.errors import ConfigError
 from lifecycle.records import (
     Candidate,
     Checks,
+    Erasure,
     Evaluation,
     Feedback,
     GateReport,
@@ -187,6 +188,17 @@ class Project:
         if tolerance is None:
             return feedback(self.config, labels)
         return feedback(self.config, labels, tolerance=tolerance)
+
+    def erase(self, *, key: str, reason: str) -> Erasure:
+        """Erase one key's predictions and labels from the log; recorded without the key.
+
+        Args:
+            key: as the log has it.
+            reason: goes into the ledger; it must not name the key.
+        """
+        from lifecycle.workflows.erase import erase
+
+        return erase(self.config, key=key, reason=reason)
 
     def monitor(
         self,

@@ -7,16 +7,16 @@ import lifecycle as lc
 NAMES = {
     "Candidate", "Check", "Checks", "Config", "ConfigError", "DataError", "Decision", "Diagnosis",
     "DigestMismatch",
-    "DriftReport", "Entry", "Evaluation", "Feedback", "GateRefused", "GateReport", "GateResult",
-    "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric", "MissingExtra",
-    "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion", "MonitorReport",
-    "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
+    "DriftReport", "Entry", "Erasure", "Evaluation", "Feedback", "GateRefused", "GateReport",
+    "GateResult", "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric",
+    "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion",
+    "MonitorReport", "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
     "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
     "UntrustedModel", "compare", "load_config", "__version__",
 }  # fmt: skip
 VERBS = {
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
-    "feedback", "monitor", "checks", "retrain", "adopt",
+    "feedback", "erase", "monitor", "checks", "retrain", "adopt",
 }  # fmt: skip
 
 

@@ -126,6 +126,20 @@ class Feedback(Record):
 
 
 @dataclass(frozen=True)
+class Erasure(Record):
+    """What was erased of one key; all zero when nothing was found, which is not recorded."""
+
+    name: str
+    predictions: int = 0
+    unsealed: int = 0  # of these, rows that leave the disk when a living server seals them
+    labels: int = 0
+    files: int = 0  # sealed files that were written anew
+    key_hash: str = ""  # stands for the key in the ledger
+    entry: int = 0  # the ledger's entry; 0: none
+    interrupted: bool = False  # an earlier call did not end; its counts are in these
+
+
+@dataclass(frozen=True)
 class Evaluation(Record):
     """How good a version is on labelled rows, alone or against another on the same rows."""
 

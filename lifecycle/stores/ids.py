@@ -258,6 +258,21 @@ def issued_at(token: str) -> datetime | None:
         return None
 
 
+def issued_for(token: str) -> bytes | None:
+    """The hash of the key that an id of one row was issued for, unproven; None where it has none.
+
+    >>> key = b"s" * 32
+    >>> issued_for(issue(key, model="churn", version=7, time=0, key="c7")) == key_hash(key, "c7")
+    True
+    """
+    try:
+        head = _HEAD.unpack(_decoded(token.partition(".")[0])[: _HEAD.size])
+    except LabelError:
+        return None
+    rows, hashed = head[4], head[6]
+    return hashed if rows == 1 and hashed != _NO_KEY else None
+
+
 def _decoded(request: str) -> bytes:
     try:
         if len(request) > _LONGEST:

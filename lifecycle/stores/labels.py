@@ -148,6 +148,33 @@ class LabelStore:
         together = sealed.unified(frames, columns).sort("time", maintain_order=True)
         return together.unique("prediction_id", keep="first", maintain_order=True)
 
+    def erase(self, model: str, names: set[str]) -> int:
+        """Remove labels for good; how many predictions they were of.
+
+        Args:
+            model: the registered model's name.
+            names: their predictions' ids.
+
+        Raises:
+            LogError: a file is damaged or cannot be written; files are written anew one by one, so
+                that some labels may be gone then and others not.
+        """
+        if not self._folder(model).is_dir():
+            return 0
+        gone: set[str] = set()
+        with self._locked(model):
+            for path in sorted(self._folder(model).glob("*.parquet")):
+                everything = pl.lit(value=True)
+                (frame,) = sealed.scan([path], everything, _EMPTY.columns, skip_damaged=False)
+                theirs = frame["prediction_id"].is_in(list(names))
+                if theirs.any():
+                    gone |= set(frame.filter(theirs)["prediction_id"])
+                    if theirs.all():
+                        path.unlink()
+                    else:
+                        sealed.write_whole(frame.filter(~theirs), path)
+        return len(gone)
+
     def _folder(self, model: str) -> Path:
         return self.directory / "labels" / f"model={quote(model, safe='')}"
 

@@ -101,6 +101,7 @@ def _version(record: records.ModelVersion) -> Sheet:
         "stage": record.stage,
         "aliases": ", ".join(record.aliases),
         "compiled": _compiled(record.tags.get("lifecycle.compiled", "")),
+        "compiled how": record.tags.get("lifecycle.compiled_how", ""),
         "files": f"sha256 {_short(record.digest)}" if record.digest else "not recorded",
         "run": record.run_id,
         "created": record.created,
@@ -174,6 +175,23 @@ def _feedback(record: records.Feedback) -> Sheet:
         mark=UNSURE if record.unmatched else PLAIN,
         notes=notes,
     )
+
+
+@sheet.register
+def _erasure(record: records.Erasure) -> Sheet:
+    if not record.entry:
+        return Sheet(f"{record.name}: nothing of this key was found", mark=PLAIN)
+    predictions = count(record.predictions, "prediction")
+    notes = [f"recorded as entry {record.entry} of the ledger, the key as {record.key_hash}"]
+    if record.unsealed:
+        notes.append(
+            f"{record.unsealed} of them are hidden from all readers, and leave the disk when the"
+            " server that wrote them seals its journal"
+        )
+    if record.interrupted:
+        notes.append("an earlier call was interrupted: what it erased is counted, or nearly so")
+    labels = count(record.labels, "label")
+    return Sheet(f"{record.name}: {predictions} and {labels} erased", mark=GOOD, notes=notes)
 
 
 @sheet.register

@@ -13,7 +13,8 @@ from lifecycle.cli import main
 
 COMMANDS = [
     "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
-    "keys", "feedback", "status", "adopt", "drift", "monitor", "checks", "retrain", "doctor",
+    "keys", "feedback", "erase", "status", "adopt", "drift", "monitor", "checks", "retrain",
+    "doctor",
 ]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ RECORDS = {
         ("alias champion was moved by hand",),
     ),
     "12 labels accepted": r.Feedback("churn", 12, repeated=2, unmatched=1),
+    "3 predictions and 1 label erased": r.Erasure("churn", 3, unsealed=2, labels=1, entry=7),
     "1,000 rows/s": r.Scored("churn", 3, 1000, "out.parquet", 1.0, "onnx", resumed_rows=10),
     "trained and refused": r.Retraining("churn", DECISION, VERSION, GATES, refused="floor"),
     "not retrained": r.Retraining("churn", r.Decision(False, ("nothing new",))),
@@ -91,6 +92,8 @@ def test_a_version_says_a_digest_once_and_short():
     rows = dict(sheet(version).rows)
     assert rows["files"] == "sha256 abababababababab…"
     assert rows["compiled"] == "yes, sha256 abababababababab…"
+    told = r.ModelVersion("churn", 3, tags={"lifecycle.compiled_how": "exact, on 3 rows"})
+    assert dict(sheet(told).rows)["compiled how"] == "exact, on 3 rows"
     refused = r.ModelVersion("churn", 3, tags={"lifecycle.compiled": "no: no converter"})
     assert dict(sheet(refused).rows)["compiled"] == "no: no converter"
 
