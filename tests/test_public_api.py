@@ -10,8 +10,8 @@ NAMES = {
     "DriftReport", "Entry", "Erasure", "Evaluation", "Feedback", "GateRefused", "GateReport",
     "GateResult", "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric",
     "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion",
-    "MonitorReport", "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable", "Retraining",
-    "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
+    "MonitorReport", "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable",
+    "Retraining", "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
     "UntrustedModel", "compare", "load_config", "__version__",
 }  # fmt: skip
 VERBS = {
