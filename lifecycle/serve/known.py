@@ -12,11 +12,12 @@ True
 A client writes the same text before its rows again and again. Once `Decoder` has checked a whole
 body, what stands before the rows (its head) is kept with the names of the columns. A later body
 that has this head, then one complete JSON list of rows, then only closing braces, differs from the
-checked one in its rows alone: they hold no objects, so no key can be there twice. Records are
-decoded in one step too; keys are counted by their colons. Everything else gives None, and
-`Decoder` reads it at length: all errors, in particular, are its own.
+checked one in its rows alone: they hold no objects, so no key can be there twice. Records, and
+objects of columns, are decoded in one step too; keys are counted by their colons. Everything else
+gives None, and `Decoder` reads it at length: all errors, in particular, are its own.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -34,7 +35,7 @@ from lifecycle.serve.typed import BUILD, key_text, times
 _HEADS = 64  # heads that are kept
 _LONGEST = 256 * 1024  # bytes of a body that is learnt from
 _DATA = b'"data":'
-_RECORDS = b'{"dataframe_records"'
+_OBJECTS = re.compile(rb'\{"\w+"')
 # once msgspec has read cells of these types, no cell can be wrong; only two may hold nulls
 _KINDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -95,11 +96,16 @@ class Known:
         self._plain = set(self._types.values()) <= _NULLABLE
         texts = [name for name, kind in self._types.items() if kind == "string"]
         self._layout = Layout(spec.feature_names, texts)
-        self._record: Any = None
+        self._objects: dict[bytes, Any] = {}
         # a struct's field cannot have every name that a column may have
         odd = any(min(name, default=" ") < " " or set(name) & set('\\"') for name in self._names())
         if self._usable and not odd:
-            self._record = msgspec.json.Decoder(self._struct())
+            self._objects = self._decoders()
+
+    @property
+    def layout(self) -> Layout | None:
+        """How rows lie in a `Table`; None for a model with other columns than doubles and texts."""
+        return self._layout if self._plain and self._types else None
 
     def rows(self, body: bytes) -> Rows | None:
         """A body's rows; None when it begins as none did before, or is not as simple as those."""
@@ -111,7 +117,7 @@ class Known:
             start, end = (place, -2) if place > 0 else (body.find(b"["), -1)
             found = self._heads.get(body[:start])
             if found is None:
-                return self._of_records(body)
+                return self._of_objects(body)
             head = found
             if place > 0:
                 place += len(_DATA)
@@ -175,23 +181,39 @@ class Known:
             self._heads[body[:place]] = replace(head, count=found.count)
             self._last = _NOTHING
 
-    def _of_records(self, body: bytes) -> Rows | None:
-        """The rows of a body of records that hold each feature once."""
-        if self._record is None or not body.startswith(_RECORDS):
+    def _of_objects(self, body: bytes) -> Rows | None:
+        """The rows of a body of records, or of columns, that holds each feature once."""
+        found = _OBJECTS.match(body)
+        decoder = self._objects.get(found[0]) if found else None
+        if decoder is None:
             return None
         try:
-            records = self._record.decode(body).dataframe_records
+            (held,) = msgspec.structs.astuple(decoder.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        cells: list[Row] = list(map(msgspec.structs.astuple, records))
-        width, colons = len(self._types), 1 + len(cells) * len(self._types)
+        cells: list[Row]
+        if isinstance(held, list):  # of records
+            cells, colons = list(map(msgspec.structs.astuple, held)), 1
+        else:
+            columns = msgspec.structs.astuple(held)
+            count = len(columns[0])
+            if any(cells is not UNSET and len(cells) != count for cells in columns):
+                return None
+            # of an object for all rows the colons are counted as if it were one record a row
+            names = sum(cells is not UNSET for cells in columns)
+            colons = 1 + names * (1 - count)
+            gap = (UNSET,) * count
+            filled = [gap if cells is UNSET else cells for cells in columns]
+            cells = list(zip(*filled, strict=True))
+        width = len(self._types)
+        colons += len(cells) * width
         sent: dict[str, list[Any]] = {}
         for place, name in enumerate(self._extras, start=width):
-            found = [row[place] for row in cells]
-            gaps = found.count(UNSET)
-            colons += len(found) - gaps
-            if gaps < len(found):
-                sent[name] = [None if cell is UNSET else cell for cell in found]
+            column = [row[place] for row in cells]
+            gaps = column.count(UNSET)
+            colons += len(column) - gaps
+            if gaps < len(column):
+                sent[name] = [None if cell is UNSET else cell for cell in column]
         # every key has a colon of its own: as many colons as keys are no key twice
         if not cells or body.count(b":") != colons:
             return None
@@ -223,20 +245,26 @@ class Known:
     def _kind(self, name: str) -> Any:
         return self._cells.get(name, str | int | float | bool | None)
 
-    def _struct(self) -> Any:
+    def _decoders(self) -> dict[bytes, Any]:
+        """Of bodies of records and of columns, by how these begin."""
+        records: Any = list[self._struct("Row", lambda kind: kind)]  # type: ignore[misc]
+        columns = self._struct("Columns", list.__class_getitem__)
+        forms = (("dataframe_records", records), ("instances", records), ("inputs", columns))
+        found = {}
+        for form, held in forms:
+            whole = msgspec.defstruct("Body", [(form, held)], forbid_unknown_fields=True)
+            found[b'{"%b"' % form.encode()] = msgspec.json.Decoder(whole)
+        return found
+
+    def _struct(self, title: str, wrap: Callable[[Any], Any]) -> Any:
         fields: list[Any] = []
         for index, name in enumerate(self._names()):
-            kind, field = self._kind(name), f"c{index}"
+            kind, field = wrap(self._kind(name)), f"c{index}"
             optional = name in self._extras
             fields.append((field, kind | UnsetType, UNSET) if optional else (field, kind))
         rename = {f"c{index}": name for index, name in enumerate(self._names())}
-        row = msgspec.defstruct(
-            "Row", fields, rename=rename, forbid_unknown_fields=True, kw_only=True
-        )
         return msgspec.defstruct(
-            "Body",
-            [("dataframe_records", list[row])],  # type: ignore[valid-type]
-            forbid_unknown_fields=True,
+            title, fields, rename=rename, forbid_unknown_fields=True, kw_only=True
         )
 
 

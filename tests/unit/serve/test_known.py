@@ -155,7 +155,47 @@ def test_lists_of_cells_are_read_as_if_for_the_first_time(data, names, rows):
 @settings(max_examples=150, deadline=None)
 def test_records_are_read_as_if_for_the_first_time(records, spaced):
     separators = None if spaced else (",", ":")
-    agree(Decoder(SPEC), text({"dataframe_records": records}, separators=separators))
+    for form in ("dataframe_records", "instances", "inputs"):
+        agree(Decoder(SPEC), text({form: records}, separators=separators))
+
+
+columns_of_cells = st.integers(0, 3).flatmap(
+    lambda count: st.fixed_dictionaries(
+        {
+            "age": st.lists(st.floats(0, 9), min_size=count, max_size=count),
+            "plan": st.lists(st.text(max_size=3), min_size=count, max_size=count),
+        },
+        optional={
+            name: st.lists(cells, min_size=count, max_size=count) | cells
+            for name in ("fee", "note", "id", "ts", "churned", "x")
+        },
+    )
+)
+
+
+@given(columns=columns_of_cells, count=st.integers(0, 3))
+@settings(max_examples=150, deadline=None)
+def test_columns_are_read_as_if_for_the_first_time(columns, count):
+    agree(Decoder(SPEC), text({"inputs": columns}))
+    full = {"fee": [1.0] * count, "note": [None] * count, "id": ["a:b"] * count}
+    agree(Decoder(SPEC), text({"inputs": {**columns, **full}}))
+
+
+def test_columns_of_all_features_are_known_at_once():
+    known = Known(SPEC, ("ts", "id", "churned"))
+    body = text(
+        {"inputs": {"age": [1, 2], "plan": ["a", "b"], "fee": [None, 1], "note": ["", None]}}
+    )
+    assert known.rows(body).count == 2
+    assert known.rows(body.replace(b'"note"', b'"id": ["x", "y"], "note"')).key == ["x", "y"]
+    for wrong in (
+        body.replace(b"[1, 2]", b"[1]"),
+        body.replace(b"[1, 2]", b"1"),
+        body.replace(b'"a"', b'"a:"'),
+        body.replace(b'"note"', b'"age": [3, 4], "note"'),
+        body.replace(b'"note"', b'"other": [3, 4], "note"'),
+    ):
+        assert known.rows(wrong) is None
 
 
 @given(
