@@ -11,7 +11,8 @@ NAMES = {
     "GateResult", "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric",
     "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion",
     "MonitorReport", "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable",
-    "Retraining", "Scored", "ServeError", "Status", "Training", "TrainingFailed", "TransitionRefused",
+    "Retraining", "Scored", "ServeError", "Status", "Training", "TrainingFailed",
+    "TransitionRefused",
     "UntrustedModel", "compare", "load_config", "__version__",
 }  # fmt: skip
 VERBS = {
