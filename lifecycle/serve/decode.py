@@ -100,6 +100,7 @@ class Decoder:
         self._inputs: Any = msgspec.json.Decoder(inputs)
         self._rows = lru_cache(maxsize=_ORDERS)(self._row_decoder)
         self._known = Known(spec, self.extras)
+        self.layout = self._known.layout if forms is None else None  # of a `Table`
 
     def json(self, body: bytes) -> Rows:
         """Decode one of the four JSON forms.

@@ -18,7 +18,15 @@ import msgspec
 
 from lifecycle.errors import DataError
 from lifecycle.serve.protocols.bodies import parsed
-from lifecycle.serve.protocols.tensors import Tensor, checked, dims, of_values, shown
+from lifecycle.serve.protocols.tensors import (
+    BYTES,
+    DATATYPES,
+    Tensor,
+    checked,
+    dims,
+    of_values,
+    shown,
+)
 
 _DEEPEST = 8
 _OPEN = re.compile(rb"\s*(?:\[\s*)*")
@@ -63,7 +71,8 @@ def read(
         )
     if depth > _DEEPEST:
         raise DataError(f"tensor {shown(name)} has more than {_DEEPEST} dimensions")
-    checked(name, datatype, shape)
+    if datatype not in DATATYPES and datatype != BYTES:
+        checked(name, datatype, shape)
     values = parsed(_decoder(datatype, max(depth, 1)), data, what=f"tensor {shown(name)}")
     if depth > 1:
         _same(name, shape, [len(values)], shape[0])

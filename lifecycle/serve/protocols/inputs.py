@@ -16,14 +16,16 @@ parameter, https://mlserver.readthedocs.io/en/stable/user-guide/content-type.htm
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import MappingProxyType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
 
 from lifecycle.errors import DataError
 from lifecycle.models.parameters import refuse
+from lifecycle.models.predicting import Table
 from lifecycle.records import Column
 from lifecycle.serve.decode import Decoder
 from lifecycle.serve.protocols.tensors import BYTES, DATATYPES, Parameters, Tensor, dims, shown
@@ -97,6 +99,9 @@ def _typed(decoder: Decoder, tensors: Sequence[Tensor]) -> Rows:
     others = [item for item in tensors if item.name not in columns]
     block = [item for item in others if item.name not in decoder.extras]
     if len(block) == 1 and len(others) == len(tensors) and len(block[0].shape) == 2:
+        rows = _as_block(block[0], decoder) if len(others) == 1 else None
+        if rows is not None:
+            return rows
         parts = _split(block[0], decoder)
         tensors = [*parts, *(item for item in others if item is not block[0])]
     names = [tensor.name for tensor in tensors]
@@ -104,7 +109,27 @@ def _typed(decoder: Decoder, tensors: Sequence[Tensor]) -> Rows:
     count = _count(tensors, columns)
     if not count:
         raise DataError("there are no rows", fix="send at least one")
-    return decoder.build(names, [_cells(item, columns.get(item.name)) for item in tensors])
+    cells = [_cells(item, columns.get(item.name)) for item in tensors]
+    layout = decoder.layout
+    if layout is not None and len(tensors) == len(columns) and len(block) == len(others):
+        found = dict(zip(names, cells, strict=True))
+        table = Table(layout, list(zip(*(found[name] for name in layout.names), strict=True)))
+        return Rows(table, count)
+    return decoder.build(names, cells)
+
+
+def _as_block(block: Tensor, decoder: Decoder) -> Rows | None:
+    """One tensor of all features, of a model of doubles, without nulls; None: not so simple."""
+    layout, data = decoder.layout, block.data
+    count, width = block.shape
+    if layout is None or layout.texts or width != len(layout.names) or not count:
+        return None
+    if isinstance(data, list) or data.dtype.kind not in "fiu":
+        return None
+    wide = data.astype(np.float64, copy=False)
+    if not np.isfinite(wide).all():
+        return None
+    return Rows(Table(layout, list(map(tuple, wide.reshape(count, width).tolist()))), count)
 
 
 def _split(block: Tensor, decoder: Decoder) -> list[Tensor]:
@@ -162,27 +187,30 @@ def _cells(tensor: Tensor, column: Column | None) -> Sequence[Any]:
     return cells
 
 
-def _numbers(tensor: Tensor, dtype: str, *, required: bool) -> Sequence[Any]:
+def _numbers(tensor: Tensor, dtype: str, *, required: bool) -> list[Any]:
     data = tensor.data
     whole = dtype in ("long", "integer")
     if isinstance(data, list):  # whole numbers and nulls
         if required or whole:
             _refuse(tensor, data.index(None), "null", f"the column is {dtype} without nulls")
-        return data
+        return [None if cell is None else float(cell) for cell in data]
     if data.dtype.kind == "f":
-        finite = np.isfinite(data)
-        wrong = ~finite if required or whole else np.isinf(data)
+        cells: list[Any] = data.tolist()
+        if all(map(isfinite, cells)):
+            return cells
+        wrong = ~np.isfinite(data) if required or whole else np.isinf(data)
         if wrong.any():
             row = int(np.argmax(wrong))
             _refuse(tensor, row, str(data[row]), f"the column is {dtype} and takes numbers")
-    elif whole:
+        return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 - NaN
+    if whole:
         limits = np.iinfo(np.int64 if dtype == "long" else np.int32)
         wrong = (data > limits.max) | (data < limits.min)
         if wrong.any():
             row = int(np.argmax(wrong))
             _refuse(tensor, row, str(data[row]), f"the column is {dtype}")
-    found: Any = data.tolist() if whole else data
-    return cast("Sequence[Any]", found)
+    found: list[Any] = (data if whole else data.astype(np.float64)).tolist()
+    return found
 
 
 def _listed(tensor: Tensor, *, count: int) -> list[Any]:

@@ -216,7 +216,7 @@ def checked(name: str, datatype: str, shape: Sequence[int]) -> tuple[np.dtype[An
             f"tensor {shown(name)} is of datatype {shown(datatype)}, which is not known",
             fix=f"send one of {', '.join(DATATYPES)}, {BYTES}",
         )
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise DataError(f"tensor {shown(name)} has the shape {dims(shape)}: a size is negative")
     return dtype, prod(shape)
 
@@ -226,6 +226,8 @@ def _array(name: str, datatype: str, dtype: np.dtype[Any], values: Sequence[Any]
         if dtype.kind != "f":
             return np.array(values, dtype)
         wide = np.array(values, np.float64)
+        if dtype == wide.dtype:
+            return wide
     except (OverflowError, ValueError, TypeError):
         raise DataError(f"tensor {shown(name)} holds a value that is no {datatype}") from None
     with np.errstate(over="ignore"):
