@@ -181,12 +181,12 @@ def load(client: "MlflowClient", version: ModelVersion, config: Config) -> Loade
 
 
 def compiled(client: "MlflowClient", version: ModelVersion) -> bytes:
-    """The version's ONNX file.
+    """The version's ONNX file; not kept in memory, since a server meets many.
 
     Raises:
         ModelNotFound: it was not compiled.
     """
-    return _text(client, _spec_run(version), "compiled/model.onnx")
+    return _read(client.tracking_uri, _spec_run(version), "compiled/model.onnx")
 
 
 def has_onnxruntime() -> bool:
@@ -288,8 +288,7 @@ def _text(client: "MlflowClient", run_id: str, name: str) -> bytes:
     return _cached(client.tracking_uri, run_id, name)
 
 
-@lru_cache(maxsize=64)
-def _cached(tracking_uri: str, run_id: str, name: str) -> bytes:
+def _read(tracking_uri: str, run_id: str, name: str) -> bytes:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri)
@@ -312,3 +311,6 @@ def _cached(tracking_uri: str, run_id: str, name: str) -> bytes:
             where=address,
             fix="adopt the version with what is missing, or train again",
         ) from error
+
+
+_cached = lru_cache(maxsize=64)(_read)
