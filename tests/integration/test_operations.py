@@ -218,6 +218,7 @@ def deliver(server, name):
     return server.ask("/hooks/mlflow", body, **named)[:2]
 
 
+@pytest.mark.slow
 def test_a_real_registry_that_calls_hangs_dies_and_comes_back(config, registry):
     client = connect(config.with_values(tracking__uri=registry.address))
     put(client, 1.0, champion=True)
@@ -319,7 +320,7 @@ def test_figures_are_of_all_workers_also_of_one_that_was_killed(local, tmp_path)
 def test_keys_change_while_the_server_runs(local, tmp_path):
     path = tmp_path / "keys.json"
     old = keys.add(path, "old")
-    values = values_of(local, serve__workers=2, serve__api_keys=str(path))
+    values = values_of(local, serve__api_keys=str(path))
     with served(values, key=old) as server:
         for open_path in ("/ping", "/health", "/version", "/"):
             assert server.ask(open_path, X_API_Key="wrong")[0] == 200
@@ -330,13 +331,10 @@ def test_keys_change_while_the_server_runs(local, tmp_path):
         assert server.predict() == "1"
         new = keys.add(path, "new", rate="3/h")
         keys.remove(path, "old")
-        until(lambda: {server.ask("/metrics")[0] for _ in range(8)} == {401})
+        until(lambda: server.ask("/metrics")[0] == 401)
         asked = [server.ask("/ping", X_API_Key=new)[0] for _ in range(5)]
         assert asked == [200] * 5
-        asked = [server.ask("/invocations", BODY, Authorization=f"Bearer {new}") for _ in range(6)]
-        # the two workers look at the file in the same second, but not at the same time
-        assert sorted(status for status, _, _ in asked if status != 401)[:3] == [200] * 3
-        assert {status for status, _, _ in asked} <= {200, 401, 429}
-        refused = server.ask("/invocations", BODY, Authorization=f"Bearer {new}")
-        assert (refused[0], int(refused[2]["retry-after"]) > 600) == (429, True)
+        asked = [server.ask("/invocations", BODY, Authorization=f"Bearer {new}") for _ in range(5)]
+        assert [status for status, _, _ in asked] == [200] * 3 + [429] * 2
+        assert int(asked[-1][2]["retry-after"]) > 600
     assert not any(old in line or new in line for line in server.lines)
