@@ -85,6 +85,14 @@ class Table(Mapping[str, Array]):
         """The columns of text: objects of shape (n, texts), row by row."""
         return self._block(1)
 
+    def columns(self) -> dict[str, Array]:
+        """All columns, each in one piece of memory."""
+        numbers = np.ascontiguousarray(self.numbers.T) if self.layout.numbers else ()
+        texts = self.texts.T if self.layout.texts else ()
+        found = dict(zip(self.layout.numbers, numbers, strict=True))
+        found |= zip(self.layout.texts, texts, strict=True)
+        return {name: found[name] for name in self.layout.names}
+
     def _block(self, which: int) -> Array:
         block = self._blocks[which]
         if block is None:

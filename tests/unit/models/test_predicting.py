@@ -140,6 +140,11 @@ def test_a_table_of_rows_holds_the_columns_that_arrays_would(data, kinds):
             wanted = wanted.astype(np.float64)
         np.testing.assert_array_equal(table[name], wanted)
         assert table[name].dtype == wanted.dtype
+    whole = table.columns()
+    assert list(whole) == names
+    for name in names:
+        np.testing.assert_array_equal(whole[name], table[name])
+        assert whole[name].flags.c_contiguous or whole[name].dtype == object
     assert table.numbers.shape == (len(rows), kinds.count("double"))
     assert table.texts.shape == (len(rows), kinds.count("string"))
     assert table.numbers.flags.c_contiguous
