@@ -205,23 +205,10 @@ class App:
 
     def _failed(self, route: Route, error: Exception) -> Response:
         """The answer to what went wrong; nothing of the inside is told."""
-        if isinstance(error, Refused):
-            return self._turned_away(route, route.failure, error)
         if isinstance(error, PredictionFailed):  # it is logged and counted already
             body = route.failure(500, str(error))
             return Response(500, body, headers=((b"x-prediction-id", error.error_id.encode()),))
-        code = status(error) if isinstance(error, LifecycleError) else 500
-        if code < 500:
-            told = str(error)
-            return self._turned_away(route, route.failure, Refused(code, masked(told)))
-        error_id = noted(error, route=route.path, status=code)
-        told = "an error of the server"
-        if code == 503:
-            told = "nothing can be stored now, so nothing is answered; send it again"
-        inside = Refused(
-            code, f"{told} (error id {error_id})", headers=((b"x-error-id", error_id.encode()),)
-        )
-        return self._turned_away(route, route.failure, inside)
+        return self._turned_away(route, route.failure, refusal(error, route=route.path))
 
     def _gauges(self) -> Iterable[Gauge]:
         for name, group in self.engine.table.groups.items():
@@ -233,3 +220,23 @@ class App:
         yield "queue", "Requests that wait for a prediction.", {}, self._batcher.waiting
         yield "waiting", "Requests that wait for another thread.", {}, self._waiting
         yield "ready", "Whether a model is ready.", {}, int(self.service.ready)
+
+
+def refusal(error: Exception, *, route: str) -> Refused:
+    """What a client is told of an error; what is of the inside goes to the log under an error id.
+
+    Args:
+        error: what a handler or the engine raised.
+        route: what was asked for.
+    """
+    if isinstance(error, Refused):
+        return error
+    code = status(error) if isinstance(error, LifecycleError) else 500
+    if code < 500:
+        return Refused(code, masked(str(error)))
+    error_id = noted(error, route=route, status=code)
+    told = "an error of the server"
+    if code == 503:
+        told = "nothing can be stored now, so nothing is answered; send it again"
+    more = ((b"x-error-id", error_id.encode()),)
+    return Refused(code, f"{told} (error id {error_id})", headers=more)

@@ -2,8 +2,8 @@
 
 >>> CODES[404]
 'NOT_FOUND'
->>> refusal(DataError("tensor 'age' has no rows"))
-(400, "tensor 'age' has no rows")
+>>> headers([("x-routing-key", "c7")])
+{b'x-routing-key': b'c7'}
 
 Handlers are plain functions of a message and a `Request`, whose headers are the call's metadata.
 They give the answer, or work that takes a while (`Chore`), or a prediction to be made (`Asked`),
@@ -12,7 +12,6 @@ https://grpc.io/docs/guides/status-codes/ lists the statuses.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,11 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from lifecycle.errors import DataError, LifecycleError, PredictionFailed
-from lifecycle.serve.app import LONG, WAITING, App
+from lifecycle.errors import DataError, PredictionFailed
+from lifecycle.serve.app import LONG, WAITING, App, refusal
 from lifecycle.serve.engine import Answer, Choice
 from lifecycle.serve.rows import Rows
-from lifecycle.serve.wire import Headers, Refused, Request, Response, named, status
+from lifecycle.serve.wire import Headers, Refused, Request, Response, named
 
 # by the HTTP status that the same refusal has
 CODES = {
@@ -45,7 +44,6 @@ CODES = {
 }
 GONE = 499  # what traces show of a call whose client has gone
 DETAILS = 800  # characters of a message; all metadata of an answer must stay below 8 kB
-_LOG = logging.getLogger("lifecycle.serve")
 
 
 @dataclass(slots=True)
@@ -129,16 +127,15 @@ class Answers:
             code = 200
             return data
         except Exception as error:
-            code, told = refusal(error)
-            if isinstance(error, PredictionFailed):  # it is counted already
-                more = ((b"x-prediction-id", error.error_id.encode()),)
+            if isinstance(error, PredictionFailed):  # it is logged and counted already
+                token = error.error_id.encode()
+                said = Refused(500, str(error), headers=((b"x-prediction-id", token),))
             else:
-                if code == 500:
-                    _LOG.error("%s failed", method.path, exc_info=error)
-                self.app.engine.figures.turned_away(method.path, code)
-                more = error.headers if isinstance(error, Refused) else ()
+                said = refusal(error, route=method.path)
+                self.app.engine.figures.turned_away(method.path, said.status)
+            code, more = said.status, said.headers
             await context.abort(
-                getattr(grpc.StatusCode, CODES.get(code, "UNKNOWN")), told, metadata(more)
+                getattr(grpc.StatusCode, CODES.get(code, "UNKNOWN")), cut(str(said)), metadata(more)
             )
             raise AssertionError from error  # abort has raised
         finally:
@@ -209,20 +206,13 @@ def _nobody(_response: Response) -> None:
     """Takes what a trace is told; the answer itself goes to the client as a message."""
 
 
-def refusal(error: Exception) -> tuple[int, str]:
-    """What a client is told of an error: an HTTP status and a text; nothing of the inside."""
-    if isinstance(error, Refused):
-        code, told = error.status, str(error)
-    elif isinstance(error, PredictionFailed):
-        code, told = 500, str(error)
-    elif isinstance(error, LifecycleError) and status(error) != 503:
-        code, told = status(error), str(error)
-    elif isinstance(error, LifecycleError):
-        _LOG.error("%s", error)
-        code, told = 503, "nothing can be stored now, so nothing is answered; send it again"
-    else:
-        code, told = 500, "an error of the server"
-    return code, told if len(told) <= DETAILS else f"{told[:DETAILS]}…"
+def cut(text: str) -> str:
+    """A message that metadata can hold.
+
+    >>> len(cut("x" * 5000))
+    801
+    """
+    return text if len(text) <= DETAILS else f"{text[:DETAILS]}…"
 
 
 def headers(found: Sequence[tuple[str, str | bytes]]) -> dict[bytes, bytes]:

@@ -104,8 +104,8 @@ def tensors(request: Any) -> list[Tensor]:
                 f"tensor {shown(item.name)} has contents, and raw_input_contents is there as well",
                 fix="send the one or the other",
             )
-        shape, own = tuple(item.shape), parameters(item.parameters)
-        found.append(of_raw(item.name, item.datatype, shape, data, own))
+        shape = tuple(item.shape)
+        found.append(of_raw(item.name, item.datatype, shape, data, parameters(item.parameters)))
     return found
 
 
@@ -137,8 +137,9 @@ def parameters(found: Any) -> dict[str, Any]:
     >>> parameters(request.parameters)
     {'top': 3}
     """
-    made = {}
-    for name, value in found.items():
+    made: dict[str, Any] = {}
+    for name in found:  # quicker than its items()
+        value = found[name]
         kind = value.WhichOneof("parameter_choice")
         if kind is not None:
             made[name] = getattr(value, kind)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.errors import DataError, LogError, ModelNotFound, PredictionFailed
+from lifecycle.errors import DataError, LogError, ModelNotFound
 from lifecycle.models.predicting import Output
 from lifecycle.serve.engine import Engine
-from lifecycle.serve.rpc.answered import CODES, DETAILS, headers, metadata, refusal
+from lifecycle.serve.rpc.answered import CODES, DETAILS, headers, metadata
 from lifecycle.serve.rpc.messages import message
 from lifecycle.serve.slots import SlotTable
 from lifecycle.serve.wire import Refused
@@ -27,24 +27,36 @@ TWO = {"age": ("FP64", [31.0, 60.0]), "plan": ("BYTES", [b"pro", b"basic"])}
 @pytest.mark.parametrize(
     ("error", "code", "told"),
     [
-        (Refused(429, "too often"), 429, "too often"),
-        (DataError("no rows"), 400, "no rows"),
-        (ModelNotFound("no such model"), 404, "no such model"),
-        (PredictionFailed("the model failed", error_id="p1"), 500, "the model failed"),
-        (LogError("disk full", where="/secret"), 503, "nothing can be stored now"),
-        (ZeroDivisionError("/secret/path"), 500, "an error of the server"),
+        (Refused(429, "too often"), "RESOURCE_EXHAUSTED", "too often"),
+        (DataError("no rows"), "INVALID_ARGUMENT", "no rows"),
+        (DataError("it is in /secret/path"), "INVALID_ARGUMENT", "it is in …"),
+        (ModelNotFound("no such model"), "NOT_FOUND", "no such model"),
+        (LogError("disk full", where="/secret"), "UNAVAILABLE", "nothing can be stored now"),
+        (Refused(504, "too late"), "DEADLINE_EXCEEDED", "too late"),
+        (Refused(503, "too many"), "UNAVAILABLE", "too many"),
+        (Refused(418, "teapot"), "UNKNOWN", "teapot"),
+        (ZeroDivisionError("/secret/path"), "INTERNAL", "an error of the server"),
+        (DataError("x" * 10_000), "INVALID_ARGUMENT", "x" * 100),
     ],
 )
-def test_each_error_has_a_status_and_tells_nothing_of_the_inside(error, code, told):
-    found, text = refusal(error)
+def test_each_error_has_a_status_and_tells_nothing_of_the_inside(rpc, error, code, told):
+    def guard(_request):
+        raise error
+
+    rpc.rpc.answers.app.guard = guard
+    found, details = rpc.refused(V2, "ServerMetadata", b"")
     assert found == code
-    assert told in text
-    assert "secret" not in text
-    assert hasattr(grpc.StatusCode, CODES[found])
+    assert told in details
+    assert "secret" not in details
+    assert len(details) <= DETAILS + 1
+    inside = code in {"INTERNAL", "UNAVAILABLE"} and not isinstance(error, Refused)
+    assert ("x-error-id" in rpc.trailers) == inside
+    if inside:
+        assert rpc.trailers["x-error-id"] in details
 
 
-def test_a_long_message_is_cut():
-    assert len(refusal(DataError("x" * 10_000))[1]) == DETAILS + 1
+def test_every_status_is_one_of_grpc():
+    assert all(hasattr(grpc.StatusCode, name) for name in CODES.values())
 
 
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=20)
