@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from math import prod
 from typing import Any
 
 import msgspec
@@ -79,6 +80,8 @@ def read(
         for size in shape[1:]:
             _same(name, shape, [len(item) for item in values], size)
             values = list(chain.from_iterable(values))
+    if datatype == "FP64" and len(values) == prod(shape) and min(shape, default=0) >= 0:
+        return Tensor(name, datatype, tuple(shape), values, parameters or {})
     return of_values(name, datatype, shape, values, parameters)
 
 

@@ -124,10 +124,13 @@ def _as_block(block: Tensor, decoder: Decoder) -> Rows | None:
     count, width = block.shape
     if layout is None or layout.texts or width != len(layout.names) or not count:
         return None
-    if isinstance(data, list) or data.dtype.kind not in "fiu":
-        return None
-    wide = data.astype(np.float64, copy=False)
-    if not np.isfinite(wide).all():
+    if isinstance(data, list):
+        if block.datatype != "FP64" or None in data:
+            return None
+        cells = [tuple(data[place : place + width]) for place in range(0, len(data), width)]
+        return Rows(Table(layout, cells), count)
+    wide = data.astype(np.float64) if data.dtype.kind in "fiu" else None
+    if wide is None or not np.isfinite(wide).all():
         return None
     return Rows(Table(layout, list(map(tuple, wide.reshape(count, width).tolist()))), count)
 
@@ -190,9 +193,11 @@ def _cells(tensor: Tensor, column: Column | None) -> Sequence[Any]:
 def _numbers(tensor: Tensor, dtype: str, *, required: bool) -> list[Any]:
     data = tensor.data
     whole = dtype in ("long", "integer")
-    if isinstance(data, list):  # whole numbers and nulls
-        if required or whole:
+    if isinstance(data, list):  # of JSON, so finite
+        if (required or whole) and None in data:
             _refuse(tensor, data.index(None), "null", f"the column is {dtype} without nulls")
+        if tensor.datatype == "FP64":
+            return data
         return [None if cell is None else float(cell) for cell in data]
     if data.dtype.kind == "f":
         cells: list[Any] = data.tolist()

@@ -47,7 +47,7 @@ _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 Parameters = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tensor:
     """A named array of one datatype.
 
@@ -58,8 +58,8 @@ class Tensor:
         name: of a column, or of all.
         datatype: BOOL, INT8 … INT64, UINT8 … UINT64, FP16, FP32, FP64, BYTES.
         shape: no entry is negative.
-        data: flat and row-major, as many elements as the shape says: an array; for BYTES, and where
-            there are nulls among whole numbers and booleans, a list.
+        data: flat and row-major, as many elements as the shape says: an array or a list, in which
+            None is null; always a list for BYTES.
         parameters: the tensor's own.
     """
 

@@ -296,7 +296,7 @@ HOSTILE = {
     ),
     "a wrong datatype": ({"inputs": [tensor("age", "BYTES", [2], ["a", "b"]), PLAN]}, "'age'"),
     "NaN": (b'{"inputs":[{"name":"age","shape":[1],"datatype":"FP64","data":[NaN]}]}', "NaN"),
-    "null": ({"inputs": [{**AGE, "data": [50, None]}, PLAN]}, "'age' is nan in row 1"),
+    "null": ({"inputs": [{**AGE, "data": [50, None]}, PLAN]}, "'age' is null in row 1"),
     "a huge shape": ({"inputs": [{**AGE, "shape": [2**62]}, PLAN]}, "'age' has the shape"),
     "a huger shape": ({"inputs": [{**AGE, "shape": [2**62] * 40}, PLAN]}, "'age' has the shape"),
     "a shape past 64 bits": ({"inputs": [{**AGE, "shape": [2**80]}, PLAN]}, "'age' has the shape"),
