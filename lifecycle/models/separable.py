@@ -15,12 +15,16 @@ random. Nothing declares that, so it is tried: rows answered together and one by
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lifecycle.models.predicting import Array, Columns, LoadedModel
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+TAG = "lifecycle.together"  # of a version: what was found when it was taken over
 TRIED = 8  # rows that are compared
 _FEWEST = 3  # an example of fewer rows is filled up with rows like them
 _CLOSE = 1e-6  # relative; sums over more rows may be taken in another order
@@ -49,6 +53,19 @@ def separable(model: LoadedModel, columns: Columns) -> bool:
     except Exception:  # noqa: BLE001 - a model may raise anything; then its requests stay alone
         return False
     return True
+
+
+def by_table(model: LoadedModel, frame: "pd.DataFrame | None") -> bool:
+    """The same with rows of a table; without a table, what the model's flavour says.
+
+    Raises:
+        DataError: the table is none of the model's.
+    """
+    if model.together or frame is None:
+        return model.together
+    from lifecycle.models.inputs import columns
+
+    return separable(model, columns(frame.head(TRIED), model.spec))
 
 
 def _filled(columns: Columns) -> Columns:

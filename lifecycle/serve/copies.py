@@ -27,7 +27,7 @@ from lifecycle.errors import DataError, LogError, ModelNotFound, RegistryError
 from lifecycle.models import files, specs
 from lifecycle.models.loading import load
 from lifecycle.models.predicting import LoadedModel
-from lifecycle.models.separable import separable
+from lifecycle.models.separable import TAG, separable
 from lifecycle.records import ModelRef, ModelSpec, ModelVersion
 from lifecycle.serve.slots import Slot, slot
 from lifecycle.stores import artifacts
@@ -122,7 +122,8 @@ def open_copy(folder: Path, config: Config) -> LoadedModel:
         compiled_digest=version.tags.get(artifacts.COMPILED, ""),
         allow_pickle=config.models.allow_pickle,
     )
-    return replace(loaded, version=version)
+    together = loaded.together or version.tags.get(TAG) == "true"
+    return replace(loaded, version=version, together=together and loaded.forms is None)
 
 
 def remember(ref: ModelRef, folder: Path) -> None:

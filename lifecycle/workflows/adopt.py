@@ -23,7 +23,7 @@ import polars as pl
 from lifecycle.config import Config
 from lifecycle.drift import build_profile
 from lifecycle.errors import DataError, TransitionRefused
-from lifecycle.models import files, loading, metrics, specs
+from lifecycle.models import files, loading, metrics, separable, specs
 from lifecycle.models.compiling import Compiled, compile_model
 from lifecycle.models.inputs import columns, table
 from lifecycle.models.predicting import Array, LoadedModel, Output
@@ -106,6 +106,7 @@ def adopt(
         stored = _stored(config, loaded, given)
         spec, judged = stored.spec, stored.contents
         compiled = _compiled(config, loaded, given)
+        together = separable.by_table(loaded, given.frame)
     experiment = experiment_id(client, config.tracking.experiment or version.name)
     runs.close_dead(client, experiment)
     tags = {"lifecycle.kind": "adoption", "lifecycle.name": version.name}
@@ -120,6 +121,7 @@ def adopt(
         artifacts.DIGEST: digest,
         artifacts.COMPILED: compiled.tag,
         artifacts.COMPILED_HOW: compiled.how,
+        separable.TAG: str(together).lower(),
         artifacts.SPEC_RUN: run_id,  # last: with it the version is ours
     })  # fmt: skip
     return registry.find(client, version, order=config.stages.order)

@@ -110,6 +110,7 @@ def test_the_loop_on_what_people_have(
     client = connect(load_config())
     version = registry.find(client, "old/1")
     one = warmed(ModelRef("old", 1), copy(client, version, load_config()), load_config())
+    assert one.loaded.together
     body = b'{"dataframe_split": {"columns": ["tenure", "support_calls"], "data": [[3.5, 1.0]]}}'
     assert len(one.loaded.predict(one.decoder.json(body).columns).prediction) == 1
 

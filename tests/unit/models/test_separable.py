@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lifecycle.errors import DataError
 from lifecycle.models.predicting import LoadedModel, Output
-from lifecycle.models.separable import separable
+from lifecycle.models.separable import by_table, separable
 from lifecycle.records import Column, ModelSpec
 
 SPEC = ModelSpec(1, "regression", (Column("x", "double"), Column("plan", "string")))
@@ -111,3 +112,21 @@ def test_no_more_than_a_few_rows_are_tried():
     many = {"x": np.arange(1000.0), "plan": np.array(["a"] * 1000, object)}
     assert tried(lambda columns: seen.append(len(columns["x"])) or Output(columns["x"]), many)
     assert seen == [8] + [1] * 8
+
+
+def test_rows_of_a_table_tell_it_too():
+    frame = pd.DataFrame({"x": [3.0, 1.0, 2.5], "plan": ["a", None, "b"], "customer": [1, 2, 3]})
+    spec = ModelSpec(
+        1, "regression", (Column("x", "double"), Column("plan", "string", required=False))
+    )
+
+    def model(answer, **more):
+        return LoadedModel(spec, "pyfunc", answer, **more)
+
+    alone = model(ALONE["a frame"], together=False)
+    assert by_table(alone, frame)
+    assert not by_table(alone, None)
+    assert not by_table(model(TOGETHER["the mean"], together=False), frame)
+    assert by_table(model(TOGETHER["the mean"]), frame)  # as its flavour says
+    with pytest.raises(DataError, match="'x' is missing"):
+        by_table(alone, frame.drop(columns="x"))
