@@ -12,7 +12,6 @@ are sent by threads of their own as protobuf over HTTP; what a collector does no
 import logging
 import time
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 from typing import Any
 
 from lifecycle import __version__
@@ -46,10 +45,12 @@ class Telemetry:
     def __init__(
         self, endpoint: str, figures: Figures, routes: Routes, *, every: float = 10.0
     ) -> None:
-        if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
-            raise MissingExtra("opentelemetry-sdk", extra="otel", purpose="[serve] otlp")
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        try:
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        except ImportError as error:
+            package = "opentelemetry-exporter-otlp-proto-http"
+            raise MissingExtra(package, extra="otel", purpose="[serve] otlp") from error
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
         from opentelemetry.sdk.resources import Resource

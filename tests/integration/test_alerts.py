@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lifecycle.serve.counts import joined
+from lifecycle.serve.figures import Figures
+
 ALERTS = Path(__file__).parents[2] / "examples" / "prometheus" / "alerts.yml"
 RULES = {
     rule["alert"]: rule
@@ -124,3 +127,19 @@ def test_each_alert_fires_when_it_should(promtool, tmp_path, loud):
     tests = {"rule_files": ["bare.yml"], "evaluation_interval": "1m", "tests": cases}
     (tmp_path / "tests.yml").write_text(yaml.safe_dump(tests))
     assert "SUCCESS" in run(promtool, "test", "rules", str(tmp_path / "tests.yml"))
+
+
+@pytest.mark.slow
+def test_prometheus_reads_the_figures(promtool):
+    figures = Figures()
+    figures.answered("churn", 7, 200, rows=3, nanoseconds=400_000)
+    figures.answered('a "b"\\', 8, 500, rows=1, nanoseconds=10**12)
+    figures.called("churn", 7, 2)
+    figures.turned_away("/invocations", 401)
+    figures.not_swapped("late", 'version 3: "gone"\nfor good')
+    gauges = joined([("ready", "Workers.", {}, 1), ("model_info", "What.", {"why": "a\nb"}, 1)])
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=figures.text(gauges), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

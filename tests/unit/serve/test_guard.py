@@ -303,3 +303,25 @@ def test_an_application_refuses_before_the_body_is_read(path, engine, make_app, 
 def test_what_others_could_do_is_said(host, keys_asked, tls, said, capsys):
     assert warn_if_open(host, keys=keys_asked, tls=tls) is bool(said)
     assert capsys.readouterr().err.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("/invocations", {"error_code", "message"}),
+        ("/feedback", {"error_code", "message"}),
+        ("/v2/models/churn/infer", {"error"}),
+        ("/v2/models/nothing/infer", {"error"}),
+        ("/v1/models/churn:predict", {"error"}),
+    ],
+)
+def test_each_protocol_refuses_in_its_own_form(path, engine, make_app, ask, asked):
+    path_asked, form = asked
+    token = keys.add(path, "web", rate="1/d")
+    app, headers = make_app(engine, guard=Guard(path)), {"X-API-Key": token}
+    status, _, said = ask(app, "POST", path_asked)
+    assert (status, set(json.loads(said))) == (401, form)
+    ask(app, "POST", path_asked, headers=headers)
+    status, found, said = ask(app, "POST", path_asked, headers=headers)
+    assert (status, set(json.loads(said))) == (429, form)
+    assert int(found["retry-after"]) > 80_000

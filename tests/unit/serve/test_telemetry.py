@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from lifecycle.serve.building import build
 from lifecycle.serve.telemetry import Telemetry, parts
 
 JSON = {"Content-Type": "application/json"}
@@ -231,3 +232,37 @@ def test_without_an_endpoint_nothing_of_it_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+WITHOUT = """
+import sys
+sys.modules["opentelemetry.exporter.otlp.proto.http"] = None  # as where it is not installed
+from lifecycle.serve.figures import Figures
+from lifecycle.serve.building import build
+from lifecycle.serve.telemetry import Telemetry
+from lifecycle.serve.wire import Routes
+try:
+    Telemetry("http://127.0.0.1:1", Figures(), Routes([]))
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_a_missing_package_is_named_with_its_extra():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
+    )
+    assert "opentelemetry-exporter-otlp-proto-http" in done.stdout
+    assert "[otel]" in done.stdout
+
+
+def test_a_server_with_an_endpoint_sends_what_it_answers(served, collector, ask):
+    built = build(served.with_values(serve__otlp=collector.address), ("churn",))
+    try:
+        body = b'{"inputs": {"x": 2.0}}'
+        assert ask(built.app, "POST", "/invocations", body, headers=JSON)[0] == 200
+    finally:
+        built.close()
+        built.close()
+    assert [span.name for span in collector.spans()] == ["POST /invocations"]
+    assert "lifecycle.requests" in collector.metrics()
