@@ -22,6 +22,7 @@ from lifecycle.models.graphs import Trees
 from lifecycle.models.predicting import Array
 
 SINGLE = (Step("single"),)
+MOST_NODES = 10_000_000  # of all trees, a file of some 600 MB
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ def grown(
         targets: columns of the result.
         single: whether the original rounds its input to float32.
     """
+    size = sum(len(tree.left) * tree.values.shape[1] for tree in grove)
+    if size > MOST_NODES:
+        raise Unsupported(f"trees of {size:,} nodes together ({MOST_NODES:,} at most)")
     value, places = _table(inputs, features, single=single)
     nodes = [np.flatnonzero(tree.left >= 0) for tree in grove]
     asked = np.concatenate([tree.features[own] for tree, own in zip(grove, nodes, strict=True)])
