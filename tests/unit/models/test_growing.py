@@ -91,7 +91,7 @@ def test_every_threshold_is_where_the_original_has_it(scaler, tree):
         at = around(cuts)
         asked = pd.concat([frame(1)] * len(at), ignore_index=True)
         for seed in range(3):
-            asked = asked.assign(**{"a": frame(len(at), seed)["a"], "b": frame(len(at), seed)["b"]})
+            asked = asked.assign(a=frame(len(at), seed)["a"], b=frame(len(at), seed)["b"])
             asked[name] = at
             found = model.predict(columns(asked)).scores
             np.testing.assert_allclose(found, made.predict_proba(asked), rtol=0, atol=1e-12)
@@ -180,11 +180,7 @@ def test_categorical_questions_are_answered_for_each_level(levels):
     prepare = make_column_transformer((encoder, ["c"]), remainder="passthrough")
     model = HistGradientBoostingRegressor(max_iter=20, categorical_features=[0])
     made = make_pipeline(prepare, model).fit(rows, y)
-    nodes = (
-        np.concatenate([stage[0].nodes for stage in model._predictors])
-        if hasattr(model, "_predictors")
-        else made[-1]._predictors[0][0].nodes
-    )
+    nodes = made[-1]._predictors[0][0].nodes
     assert nodes["is_categorical"].any()
     compiled = load_onnx(exact(made, features), ModelSpec(1, "regression", features))
     asked = pd.DataFrame({"a": rng.normal(size=len(names) + 1), "c": [*names, "never seen"]})
