@@ -80,10 +80,12 @@ class Kept:
         found = [turn[figure] for turn in self.turns(server, model, what) if figure in turn]
         return statistics.median(found) if found else None
 
-    def ratio(self, server: str, other: str, model: str, what: str) -> float | None:
-        """The median of the ratio of requests a second in runs that came after one another."""
+    def ratio(
+        self, server: str, other: str, model: str, what: str, figure: str = "per_second"
+    ) -> float | None:
+        """The median of the ratio of a figure in runs that came after one another."""
         pairs = zip(self.turns(server, model, what), self.turns(other, model, what), strict=True)
-        found = [a["per_second"] / b["per_second"] for a, b in pairs if a and b]
+        found = [a[figure] / b[figure] for a, b in pairs if a and b]
         return statistics.median(found) if found else None
 
     def failures(self) -> Iterator[tuple[str, str]]:

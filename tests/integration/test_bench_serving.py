@@ -483,6 +483,8 @@ def test_goals_stand_beside_the_figures_and_what_misses_them_is_marked(tmp_path:
         "linear", "26x (≥ 25x)", "**59x** (missed: ≥ 60x)", "110x (≥ 100x)", "16x (≥ 15x)",
     ]  # fmt: skip
     assert "**1 figures miss their goal**, 3 more reach it." in text
+    _, _, row = table(text, "## CPU time a request, `mlflow")
+    assert row == ["linear", "26x", "59x", "110x", "16x"]
     for title in ("ratio to", "## Requests a second\n", "CPU time of the server"):
         found = table(text, title)
         assert {len(cells) for cells in found} == {len(found[0])}
