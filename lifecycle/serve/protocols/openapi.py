@@ -254,18 +254,16 @@ def _v1(
             "TensorFlow Serving and KServe: predict", {"application/json": asked}, answer, "v1"
         )
         _show(predict, {"predictions": signature.predictions}, signature)
-        judged = "classify" if signature.scored and spec.classes else "regress"
-        result = _operation(
-            f"TensorFlow Serving: {judged}",
-            {
-                "application/json": _with_example(
-                    schemas.examples(spec), {"examples": signature.example}, signature
-                )
-            },
-            _object(result={"type": "array"}),
-            "v1",
-        )
-        for operation, suffix in ((predict, "predict"), (result, judged)):
+        found = {"predict": predict}
+        verb = signature.verb
+        if verb:
+            asked = _with_example(
+                schemas.examples(spec), {"examples": signature.example}, signature
+            )
+            answer = _object(result={"type": "array"})
+            content = {"application/json": asked}
+            found[verb] = _operation(f"TensorFlow Serving: {verb}", content, answer, "v1")
+        for suffix, operation in found.items():
             operation["parameters"] = [*given, *([] if given else _choosing())]
             operation["tags"] = [name]
             yield f"{path}:{suffix}", "post", operation

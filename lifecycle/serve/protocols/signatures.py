@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from lifecycle.errors import DataError
+from lifecycle.models.predicting import Output
 from lifecycle.records import ModelSpec
 from lifecycle.serve.jsonable import jsonable
 from lifecycle.serve.protocols.inputs import COLUMN_DATATYPES
@@ -70,14 +71,14 @@ class Signature:
         outputs: as `outputs_of` gives them.
         example: rows as JSON objects.
         predictions: what the version says of them, as JSON types; None where it fails on them.
-        scored: whether it gives probabilities.
+        verb: TensorFlow Serving's beside "predict": "classify", "regress", or empty.
     """
 
     inputs: tuple[Part, ...]
     outputs: tuple[Part, ...]
     example: list[dict[str, Any]] = field(repr=False)
     predictions: Any
-    scored: bool
+    verb: str
 
 
 class Signatures:
@@ -114,9 +115,7 @@ def described(one: Slot) -> Signature:
         predictions = jsonable(raw)
         tensors = tensors_of(output)
     except Exception:  # noqa: BLE001 - zeros and empty texts need not be what a model takes
-        return Signature(
-            inputs, (Part("predictions", _expected(spec), (-1,)),), example, None, False
-        )
+        return Signature(inputs, (Part("predictions", _expected(spec), (-1,)),), example, None, "")
     outputs = tuple(
         Part(
             tensor.name,
@@ -126,7 +125,14 @@ def described(one: Slot) -> Signature:
         )
         for tensor in tensors
     )
-    return Signature(inputs, outputs, example, predictions, output.scores is not None)
+    return Signature(inputs, outputs, example, predictions, _verb(spec, output))
+
+
+def _verb(spec: ModelSpec, output: Output) -> str:
+    if spec.classes:
+        return "classify" if output.scores is not None else ""
+    prediction = output.prediction
+    return "regress" if prediction.ndim == 1 and prediction.dtype.kind in "iuf" else ""
 
 
 def _expected(spec: ModelSpec) -> str:

@@ -323,6 +323,20 @@ def test_an_example_that_we_do_not_read_is_no_reason_to_refuse(copied, served, e
     assert answer(one.loaded, 3.0) == pytest.approx(3.0)
 
 
+def test_an_example_is_kept_to_be_shown_and_mlflows_nan_is_null(copied, served):
+    spec = json.loads((copied / "spec.json").read_text())
+    spec["features"][0]["required"] = False
+    (copied / "spec.json").write_text(json.dumps(spec))
+    rewritten(copied, '{"dataframe_split": {"columns": ["x"], "data": [[1.5], [2.0]]}}')
+    one = copies.warmed(REF, copied, served)
+    assert json.loads(one.example)["dataframe_split"]["data"] == [[1.5], [2.0]]
+    rewritten(copied, '{"inputs": {"other": [NaN]}}')
+    assert copies.warmed(REF, copied, served).example == b""
+    rewritten(copied, '{"inputs": {"x": [NaN]}}')  # read, and the estimator takes no nulls
+    with pytest.raises(RegistryError, match="fails on its own example"):
+        copies.warmed(REF, copied, served)
+
+
 def test_a_model_that_fails_its_own_example_takes_no_traffic(copied, served):
     # the signature allows the column that the estimator has never seen
     spec = json.loads((copied / "spec.json").read_text())

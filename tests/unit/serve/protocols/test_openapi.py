@@ -3,8 +3,10 @@ import re
 import shlex
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from lifecycle.models.predicting import Output
 from lifecycle.records import Column, ModelSpec
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.protocols import page
@@ -100,6 +102,27 @@ def test_a_model_that_fails_on_its_example_shows_none(make_slot):
     assert "-d '" not in page.html(document)
 
 
+def test_classes_without_scores_are_neither_classified_nor_regressed(make_slot):
+    one = make_slot(7, lambda columns: Output(np.array(["no"] * len(columns["age"]), dtype=object)))
+    paths = described(SlotTable().with_only(one), Signatures())["paths"]
+    assert "/v1/models/churn:predict" in paths
+    assert not {"/v1/models/churn:classify", "/v1/models/churn:regress"} & set(paths)
+
+
+def test_a_model_without_a_signature_is_described_without_columns(make_slot, make_app, ask):
+    def double(columns):
+        return Output(np.asarray(columns.data)[:, 0] * 2)
+
+    one = make_slot(1, double, ModelSpec(1, "regression", ()), "free")
+    app = make_app(Engine(SlotTable().with_only(one), secret=b"s" * 32))
+    document = json.loads(ask(app, "GET", "/openapi.json")[2])
+    assert "/v2/models/free/infer" in document["paths"]
+    assert ask(app, "GET", "/docs")[0] == 200
+    body = {"inputs": [{"name": "a", "shape": [2, 1], "datatype": "FP64", "data": [1.5, 2]}]}
+    answer = json.loads(ask(app, "POST", "/v2/models/free/infer", json.dumps(body).encode())[2])
+    assert answer["outputs"][0]["data"] == [3.0, 4.0]
+
+
 def test_a_server_without_models_describes_itself(make_app, ask):
     app = make_app(Engine(SlotTable(), secret=b"s" * 32))
     status, _, body = ask(app, "GET", "/openapi.json")
@@ -186,8 +209,6 @@ def test_the_pages_commands_are_the_examples(app, ask, docs):
 
 
 def test_names_of_columns_are_escaped(make_slot, make_app, ask):
-    from lifecycle.models.predicting import Output
-
     odd = '<script>alert("1")</script>'
     spec = ModelSpec(1, "regression", (Column(odd, "double"), Column("a' & b", "double")))
     one = make_slot(1, lambda columns: Output(columns[odd]), spec)

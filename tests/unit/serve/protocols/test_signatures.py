@@ -17,7 +17,7 @@ def test_an_example_is_its_own_and_answered(several):
     found = described(one)
     assert found.example == [{"age": 50.0, "plan": "pro"}, {"age": 20.0, "plan": "it's <b>"}]
     assert found.predictions == ["yes", "no"]
-    assert found.scored
+    assert found.verb == "classify"
 
 
 def test_long_examples_are_cut(several):
@@ -62,7 +62,7 @@ def test_a_model_that_fails_has_the_types_of_its_classes(make_slot, classes, dat
     spec = ModelSpec(1, "binary", (Column("x", "double"),), classes=classes)
     found = described(make_slot(1, broken, spec))
     assert [part.datatype for part in found.outputs] == [datatype]
-    assert (found.predictions, found.scored) == (None, False)
+    assert (found.predictions, found.verb) == (None, "")
 
 
 def test_a_version_is_asked_once_and_let_go_with_its_model(make_slot):
@@ -84,3 +84,17 @@ def test_a_version_is_asked_once_and_let_go_with_its_model(make_slot):
     del one
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "prediction", "verb"),
+    [
+        ((), np.array([1.5]), "regress"),
+        ((), np.array([1]), "regress"),
+        ((), np.array(["a"], dtype=object), ""),
+        ((0, 1), np.array([1]), ""),
+    ],
+)
+def test_the_verb_is_one_that_the_model_can_answer(make_slot, classes, prediction, verb):
+    spec = ModelSpec(1, "binary", (Column("x", "double"),), classes=classes)
+    assert described(make_slot(1, lambda _: Output(prediction), spec)).verb == verb
