@@ -187,7 +187,12 @@ def predictions(app, key, name, rows):
         headers = {**headers, "X-Model": name}
     status, _, answer = asked(app, "POST", path.format(name), body, headers)
     assert status == 200, (key, answer)
-    said = json.loads(answer)
+    return said_by(key, answer)
+
+
+def said_by(key, body):
+    """The predictions that an answer holds."""
+    said = json.loads(body)
     if key[0] != "v2":
         return next(iter(said.values()))
     found = said["outputs"][0]
@@ -220,6 +225,30 @@ def test_the_same_rows_get_the_same_answer_from_all(app, name, rows):
     assert len(expected) == len(rows)
     for key in FORMS:
         assert predictions(app, key, name, rows) == expected, key
+
+
+@pytest.mark.parametrize("name", ["labels", "number", "both"])
+def test_requests_of_all_protocols_may_be_predicted_in_one_call(app, name):
+    rows = TRAINING.head(6).to_dict("records")
+    expected = predictions(app, ("mlflow", "records"), name, rows)
+    parts = {key: slice(index % 5, index % 5 + 1 + index % 2) for index, key in enumerate(FORMS)}
+    answers = {}
+
+    async def run():
+        for key, part in parts.items():
+            path, write = FORMS[key]
+            body, headers = write(rows[part])
+            raw = {head.lower().encode(): value.encode() for head, value in headers.items()}
+            raw[b"x-model"] = name.encode()
+            request = Request("POST", path.format(name), b"", raw, body, time.perf_counter_ns())
+            app.handle(request, lambda answer, key=key: answers.update({key: answer}))
+        while len(answers) < len(parts):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+    for key, part in parts.items():
+        assert answers[key].status == 200, answers[key].body
+        assert said_by(key, answers[key].body) == expected[part], key
 
 
 def test_scores_of_v2_and_classify_are_those_of_the_model(app):
