@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError
 from lifecycle.errors import DataError, PredictionFailed
 from lifecycle.serve.app import LONG, WAITING, App, refusal
 from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.logs import echoed
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import Headers, Refused, Request, Response, named
 
@@ -119,6 +120,9 @@ class Answers:
         sent = headers(context.invocation_metadata() or ())
         request = Request("POST", method.path, headers=sent, begun=time.perf_counter_ns())
         end = self.app.trace(request, _nobody) if self.app.trace else _nobody
+        if b"x-request-id" in sent:
+            end = echoed(request, end)
+            context.set_trailing_metadata(metadata(own(request)))
         code = GONE
         more: Headers = ()
         try:
@@ -135,7 +139,9 @@ class Answers:
                 self.app.engine.figures.turned_away(method.path, said.status)
             code, more = said.status, said.headers
             await context.abort(
-                getattr(grpc.StatusCode, CODES.get(code, "UNKNOWN")), cut(str(said)), metadata(more)
+                getattr(grpc.StatusCode, CODES.get(code, "UNKNOWN")),
+                cut(str(said)),
+                metadata((*own(request), *more)),
             )
             raise AssertionError from error  # abort has raised
         finally:
@@ -174,7 +180,7 @@ class Answers:
         if not isinstance(made, Asked):
             return made, ()
         answer = await self._predicted(made, request.begun)
-        context.set_trailing_metadata(metadata(named(answer)))
+        context.set_trailing_metadata(metadata((*own(request), *named(answer))))
         return made.write(answer), named(answer)
 
     async def _elsewhere(self, work: Callable[[], Any]) -> Any:
@@ -213,6 +219,12 @@ def cut(text: str) -> str:
     801
     """
     return text if len(text) <= DETAILS else f"{text[:DETAILS]}…"
+
+
+def own(request: Request) -> Headers:
+    """What of a call's metadata goes back: its x-request-id, if it is no longer than ids are."""
+    sent = request.headers.get(b"x-request-id", b"")
+    return ((b"x-request-id", sent),) if 0 < len(sent) <= 128 else ()
 
 
 def headers(found: Sequence[tuple[str, str | bytes]]) -> dict[bytes, bytes]:

@@ -130,6 +130,20 @@ def test_the_routing_key_and_the_version_come_as_metadata(rpc, make_infer, tmp_p
     assert PredictionLog(tmp_path).read("churn")["key"].to_list() == ["c7", "c7"]
 
 
+@pytest.mark.parametrize("method", ["ModelInfer", "ServerLive"])
+def test_a_request_id_comes_back(rpc, make_infer, method):
+    request = make_infer(TWO) if method == "ModelInfer" else b""
+    rpc.v2(method, request, metadata=(("x-request-id", "r-17"),))
+    assert rpc.trailers["x-request-id"] == "r-17"
+    rpc.v2(method, request, metadata=(("x-request-id", "r" * 200),))
+    assert "x-request-id" not in rpc.trailers
+
+
+def test_an_error_carries_the_request_id_too(rpc):
+    rpc.refused(V2, "ModelInfer", b"hello", metadata=(("x-request-id", "r-18"),))
+    assert rpc.trailers["x-request-id"] == "r-18"
+
+
 def guard(request):
     """A key for everything; `often` asked too often."""
     key = request.headers.get(b"x-api-key") or request.headers.get(b"authorization", b"")[7:]
