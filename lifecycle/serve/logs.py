@@ -1,7 +1,7 @@
 """The server's own log lines, as text or as one JSON object a line; and ids that link to them.
 
->>> record = logging.makeLogRecord({"msg": "churn is now version 8", "levelname": "WARNING"})
->>> record.event, record.model, record.version = "swapped", "churn", 8
+>>> known = {"name": "lifecycle.serve", "msg": "churn is now version 8", "levelname": "WARNING"}
+>>> record = logging.makeLogRecord({**known, "event": "swapped", "model": "churn", "version": 8})
 >>> line = json.loads(Lines().format(record))
 >>> line["level"], line["event"], line["message"], line["model"], line["version"]
 ('warning', 'swapped', 'churn is now version 8', 'churn', 8)

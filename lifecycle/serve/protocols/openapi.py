@@ -139,6 +139,7 @@ def _server(table: SlotTable) -> Iterator[tuple[str, str, Operation]]:
         yield path, "get", operation
     yield "/version", "get", get("MLflow's version", {}, "text/plain")
     yield "/metrics", "get", get("Figures for Prometheus", {}, "text/plain")
+    yield "/status", "get", get("What serves, how, and what is wrong", {"type": "object"})
     yield "/v2", "get", get("Open Inference Protocol: the server", _object(name={}, version={}))
     live = _object(live={"type": "boolean"})
     yield "/v2/health/live", "get", get("Open Inference Protocol: is the server alive", live)
