@@ -151,7 +151,8 @@ def parquet_rows(decoder: Decoder, body: bytes) -> Rows:
     try:
         frame = pd.read_parquet(io.BytesIO(body))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise DataError(f"the body is not Parquet: {str(error)[:200]}") from None
+        said = "".join(letter if letter.isprintable() else " " for letter in str(error)[:200])
+        raise DataError(f"the body is not Parquet: {said}") from None
     frame.columns = frame.columns.map(str)
     spec = decoder.spec
     if not len(frame):
