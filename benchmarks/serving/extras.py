@@ -4,10 +4,11 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 
 from cells import Cell, Kept
-from processes import HERE, BenchError, Load, cores
-from servers import SERVERS, check, requests, start
+from processes import HERE, BenchError, Load, Running, cores
+from servers import SERVERS, Place, check, requests, start
 from subjects import Subject
 from turns import WARM_SECONDS, drive, placed, run, said
 
@@ -20,22 +21,38 @@ LATENCY = "latency"
 
 def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
     """CPU time a request with one worker and with two, which share the cores with the client."""
-    first, second = cores()
-    for turn in range(given.rounds):
-        for workers in (1, 2):
-            cell = Cell(OURS.name, subject.name, f"{workers} {WORKERS}", turn)
-            if kept.has(cell):
-                continue
+    cells = {
+        workers: [
+            Cell(OURS.name, subject.name, f"{workers} {WORKERS}", turn)
+            for turn in range(given.rounds)
+        ]
+        for workers in (1, 2)
+    }
+    if all(kept.has(cell) for workers in cells for cell in cells[workers]):
+        return
+    with ExitStack() as stack:
+        idle: dict[int, tuple[Running, Place]] = {}
+        for workers in cells:
             said(f"{subject.name}: {workers} workers")
             place = placed(OURS, subject, given, workers=workers)
             try:
-                running, _ = start(OURS, place, f"{first},{second}")
-                with running:
-                    check(OURS, place)
-                    drive(OURS, place, FULL, WARM_SECONDS)
-                    kept.add(cell, run(running, OURS, place, FULL, given.seconds))
+                running, _ = start(OURS, place, ",".join(map(str, cores())))
+                stack.enter_context(running)
+                check(OURS, place)
+                drive(OURS, place, FULL, WARM_SECONDS)
             except BenchError as error:
-                kept.add(cell, {"failed": str(error)})
+                kept.add(cells[workers][0], {"failed": str(error)})
+                continue
+            idle[workers] = running, place
+            running.pause()
+        for turn in range(given.rounds):
+            for workers, (running, place) in idle.items():
+                running.go_on()
+                try:
+                    kept.add(cells[workers][turn], run(running, OURS, place, FULL, given.seconds))
+                except BenchError as error:
+                    kept.add(cells[workers][turn], {"failed": str(error)})
+                running.pause()
 
 
 def latency(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:

@@ -206,11 +206,11 @@ def rest(kept: Kept) -> list[str]:
             growth = 100 * (two / one - 1) if one and two and ours else None
             body.append([
                 server.title, SUBJECTS[model].title,
-                cell(start["ready"], READY if ours else None, " s"),
+                cell(start["ready"], READY if ours else None, " s"), f"{start['spent']:.1f} s",
                 cell(max([start["mb"], *sizes]), MEMORY if ours else None, " MB"),
                 cell(growth, GROWTH, " %"), f"{start['compared']}",
             ])  # fmt: skip
-    heads = ["server", "model", "ready after", "memory of the worker",
+    heads = ["server", "model", "ready after", "CPU time till then", "memory of the worker",
              "CPU time a request with two workers", "answers that were compared"]  # fmt: skip
     note = (
         "Memory is resident, the most that was seen after a load. CPU time is user and system "

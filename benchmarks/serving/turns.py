@@ -66,6 +66,7 @@ def started(
     except BenchError as error:
         kept.add(cell, {"failed": str(error)})
         return None
+    spent = running.cpu_seconds()
     try:
         compared = check(server, place)
     except BenchError as error:
@@ -75,7 +76,8 @@ def started(
     except BaseException:
         running.end()
         raise
-    kept.add(cell, {"ready": ready, "compared": compared, "mb": running.resident_mb()})
+    found = {"ready": ready, "spent": spent, "compared": compared, "mb": running.resident_mb()}
+    kept.add(cell, found)
     return running, place
 
 

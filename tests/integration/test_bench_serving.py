@@ -517,12 +517,14 @@ def test_start_memory_workers_and_latency_have_their_rows(tmp_path: Path):
             ("ours", "linear", "64"): [1000.0],
         },
     )
-    kept.add(Cell("ours", "linear", "start"), {"ready": 2.5, "mb": 310.0, "compared": 200})
+    kept.add(
+        Cell("ours", "linear", "start"), {"ready": 2.5, "spent": 1.75, "mb": 310.0, "compared": 200}
+    )
     told = {"rate": 5000.0, "p50_us": 100.0, "p99_us": 450.0, "late_p99_us": 9.0, "busy": 0.25}
     kept.add(Cell("ours", "linear", "latency"), told)
     text = written(kept)
     assert table(text, "## Start")[-1] == [
-        "`lifecycle serve`", "linear", "2.5 s (≤ 4 s)", "**310 MB** (missed: ≤ 300 MB)",
+        "`lifecycle serve`", "linear", "2.5 s (≤ 4 s)", "1.8 s", "**310 MB** (missed: ≤ 300 MB)",
         "**25 %** (missed: ≤ 15 %)", "200",
     ]  # fmt: skip
     row = table(text, "## Latency at half")[-1]
