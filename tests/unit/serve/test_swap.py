@@ -36,7 +36,7 @@ def move(config, version):
 def ask(engine, x=2.0):
     choice = engine.choose()
     rows = choice.slot.decoder.json(b'{"inputs": {"x": %f}}' % x)
-    answer = engine.answer("churn", rows, version=choice.slot.version)
+    answer = engine.record(choice, rows, engine.predict(choice, rows), begun=0)
     return answer.version, round(answer.predictions[0], 6)
 
 
@@ -257,3 +257,16 @@ def test_the_state_says_that_the_registry_is_away(served, tmp_path):
 def test_versions_that_stand_still_have_no_registry_to_watch(served):
     _, watch = loaded(served, "churn/1")
     assert list(watch.gauges()) == []
+
+
+def test_one_model_in_trouble_is_said_once_while_others_are_well(served, caplog):
+    engine, watch = loaded(served, "churn", "late")
+    connect(served).delete_registered_model_alias("churn", "champion")
+    for _ in range(3):
+        watch.poll()
+    assert engine.figures.polls_failed == 3
+    assert sum("not followed" in record.message for record in caplog.records) == 1
+    assert "champion" in watch.trouble
+    move(served, 1)
+    watch.poll()
+    assert watch.trouble == ""
