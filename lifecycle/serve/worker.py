@@ -154,7 +154,8 @@ async def answer(
         )
         server.close()
         http.close_idle()
-        ending = loop.create_task(calls.stop(DRAIN_SECONDS)) if calls else None
+        receive = 0.0 if stop.hurried else RECEIVE_SECONDS
+        ending = loop.create_task(calls.stop(DRAIN_SECONDS, receive=receive)) if calls else None
         await _until(lambda: not http.busy or stop.hurried, RECEIVE_SECONDS)
         await _until(lambda: not http.answering, DRAIN_SECONDS)
         if ending is not None:

@@ -82,7 +82,7 @@ class RpcServer:
         """Whether no call is being answered, and none was for a while."""
         return not self.answers.busy and self.answers.silent(QUIET)
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, seconds: float, *, receive: float = 5.0) -> None:
         """Take no more calls, tell the clients so, and answer those that are here.
 
         A call that reaches grpc while it stops is cancelled there, which no client tries again. So
@@ -90,12 +90,19 @@ class RpcServer:
 
         Args:
             seconds: how long the calls that are here may take.
+            receive: how long messages that are still arriving may take.
         """
         self.answers.closing = True
         end = time.monotonic() + CLOSING
         while time.monotonic() < end and not self.answers.silent(SILENT):
             await asyncio.sleep(0.01)
-        await self._server.stop(seconds)
+        ending = asyncio.ensure_future(self._server.stop(seconds))
+        await asyncio.wait({ending}, timeout=receive)
+        while self.answers.busy and not ending.done():
+            await asyncio.sleep(0.01)
+        if not ending.done():
+            await self._server.stop(None)  # cancels what has not arrived
+        await ending
         self.answers.close()
 
     def _service(self, name: str, found: dict[str, Handler], service: Service) -> Any:

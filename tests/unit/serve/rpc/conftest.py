@@ -81,7 +81,9 @@ def _written(made: Any) -> bytes:
 
 
 @contextmanager
-def running(engine: Engine, *, guard: Any = None, **values: Any) -> Iterator[Asking]:
+def running(
+    engine: Engine, *, guard: Any = None, receive: float = 5.0, **values: Any
+) -> Iterator[Asking]:
     config = Config().with_values(**{f"serve__{key}": value for key, value in values.items()})
     service = Service(engine)
     up, told = threading.Event(), threading.Event()
@@ -100,7 +102,7 @@ def running(engine: Engine, *, guard: Any = None, **values: Any) -> Iterator[Ask
             await asyncio.sleep(0.01)
         service.draining = True
         server.close()
-        await rpc.stop(10)
+        await rpc.stop(300, receive=receive)
         web.abort()
         app.close()
 
@@ -114,7 +116,7 @@ def running(engine: Engine, *, guard: Any = None, **values: Any) -> Iterator[Ask
     finally:
         asking.channel.close()
         told.set()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
 
 

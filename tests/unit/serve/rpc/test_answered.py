@@ -281,6 +281,21 @@ def test_traces_follow_calls_as_they_follow_requests(rpc, make_infer):
     assert told[0][3][b"x-prediction-id"].decode() == answer.id
 
 
+def test_a_message_that_never_comes_holds_up_nothing(engine, serving_rpc, make_infer):
+    gate = threading.Event()
+
+    def never():
+        gate.wait(90)
+        yield from ()
+
+    with serving_rpc(engine, receive=0.2) as rpc:
+        call = rpc.channel.stream_unary(f"/{V2}/ModelInfer").future(never())
+        assert rpc.v2("ModelInfer", make_infer(TWO)).model_name == "churn"
+        rpc.told.set()  # the server waits minutes for calls that have come
+        assert call.exception(60).code().name in {"CANCELLED", "UNAVAILABLE"}
+        gate.set()
+
+
 def test_a_busy_client_is_told_to_go_elsewhere(rpc, make_infer):
     """Until the server is gone it hears UNAVAILABLE, which clients try again, and nothing else."""
     rpc.v2("ModelInfer", make_infer(TWO))
