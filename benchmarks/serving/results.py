@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from cells import ROUNDS, Kept
+from cells import Kept
 from environments import PACKAGES, versions
 from extras import LATENCY, WORKERS
 from processes import HERE
@@ -91,8 +91,9 @@ def document(kept: Kept, *, command: str, minutes: float, environments: Path) ->
         *throughput(kept), *processor(kept), *failures(kept),
     ]  # fmt: skip
     missed = sum(line.count("missed: ") for line in tables)
+    runs = max((int(key.split("|")[3]) + 1 for key in kept.cells), default=0)
     how = (
-        f"One worker on core 0, the client on core 1; medians of {ROUNDS} alternating runs; bodies "
+        f"One worker on core 0, the client on core 1; medians of {runs} alternating runs; bodies "
         f"of one row have 1.2 kB, long ones {ASKED} rows. Load average of the machine while the "
         f"cells were measured: {loads(kept)}{niceness()}. This run took {minutes:.0f} minutes:"
     )
@@ -242,27 +243,32 @@ def latencies(kept: Kept) -> list[str]:
 
 
 def throughput(kept: Kept) -> list[str]:
-    """Requests a second of all servers, and who is ahead of ours."""
-    lines = _every(kept, "per_second", "Requests a second")
-    ahead = []
-    for model in measured(kept):
-        for load, head in zip(LOADS, HEADS, strict=True):
-            ours = kept.median("ours", model, load.name, "per_second")
-            for peer in PEERS:
-                theirs = kept.median(peer.name, model, load.name, "per_second")
-                if ours is not None and theirs is not None and theirs > ours:
-                    ahead.append(f"{peer.title} ({SUBJECTS[model].title}, {head})")
-    some = any(key.split("|")[0] in {peer.name for peer in PEERS} for key in kept.cells)
-    if ahead:
-        lines += [f"**Ahead of ours** (missed: ≤ none): {'; '.join(ahead)}.", ""]
-    elif some:
-        lines += ["No peer is ahead of ours in any cell.", ""]
-    return lines
+    """Requests a second of all servers, and which peer is ahead of ours."""
+    return [*_every(kept, "per_second", "Requests a second"), *ahead(kept, "per_second")]
 
 
 def processor(kept: Kept) -> list[str]:
-    """CPU time a request of all servers; it depends less on what else the machine does."""
-    return _every(kept, "cpu_us", "CPU time of the server a request, µs")
+    """CPU time a request of all servers, and which peer needs less than ours."""
+    title = "CPU time of the server a request, µs"
+    return [*_every(kept, "cpu_us", title), *ahead(kept, "cpu_us", less=True)]
+
+
+def ahead(kept: Kept, figure: str, *, less: bool = False) -> list[str]:
+    """The cells of a figure in which a peer is better than ours."""
+    found, compared = [], False
+    for model in measured(kept):
+        for load, head in zip(LOADS, HEADS, strict=True):
+            ours = kept.median("ours", model, load.name, figure)
+            for peer in PEERS:
+                theirs = kept.median(peer.name, model, load.name, figure)
+                if ours is None or theirs is None:
+                    continue
+                compared = True
+                if theirs < ours if less else theirs > ours:
+                    found.append(f"{peer.title} ({SUBJECTS[model].title}, {head})")
+    if found:
+        return [f"**Ahead of ours** (missed: ≤ none): {'; '.join(found)}.", ""]
+    return ["No peer is ahead of ours in any cell.", ""] if compared else []
 
 
 def _every(kept: Kept, figure: str, title: str) -> list[str]:
