@@ -62,7 +62,6 @@ class Watch:
     Attributes:
         polled: when the registry was last asked, seconds since 1970; 0: never.
         answered: when it last answered.
-        trouble: why it is not followed now; empty when it is.
 
     Raises:
         ModelNotFound: a name is no model reference.
@@ -76,7 +75,7 @@ class Watch:
         self.engine = engine
         self.refs = _distinct(names)
         self.polled = self.answered = 0.0
-        self.trouble = ""
+        self._troubles: dict[ModelRef, str] = {}
         self._client: MlflowClient | None = None
         self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
         self._stop = threading.Event()
@@ -104,11 +103,16 @@ class Watch:
                 folder = copies.last(ref, self.config)
                 if folder is None:
                     raise
-                self._trouble(error)
+                self._trouble(ref, error)
                 one = copies.warmed(ref, folder, self.config)
             table = table.with_only(one, arm=ref.alias or CHAMPION)
         self.engine.table = table
         return table
+
+    @property
+    def trouble(self) -> str:
+        """Why the registry, or a model of it, is not followed now; empty when all are."""
+        return "; ".join(dict.fromkeys(self._troubles.values()))
 
     def start(self) -> None:
         """Begin to follow the registry."""
@@ -133,7 +137,7 @@ class Watch:
             return
         yield (
             "registry_down",
-            "Workers whose registry does not answer.",
+            "Workers that cannot follow the registry.",
             {},
             int(bool(self.trouble)),
         )
@@ -154,12 +158,13 @@ class Watch:
                         self._client = connect(self.config)
                 one = self._fetched(ref, serving)
             except RegistryUnavailable as error:
-                self._trouble(error)
+                self._trouble(ref, error)
                 return  # each further model would wait as long
             except LifecycleError as error:
-                self._trouble(error)
+                self._trouble(ref, error)
                 continue
-            self.answered, self.trouble = time.time(), ""
+            self.answered = time.time()
+            self._troubles.pop(ref, None)
             if one is not None:
                 self._swap(ref, one)
 
@@ -204,14 +209,15 @@ class Watch:
             return None
         return one
 
-    def _trouble(self, error: LifecycleError) -> None:
+    def _trouble(self, ref: ModelRef, error: LifecycleError) -> None:
         """Count a registry that does not answer; say so once, not at every look."""
         self.engine.figures.polls_failed += 1
-        if not self.trouble:
+        told = outward(error.what)
+        if told not in self._troubles.values():
             where = " (the alias is gone)" if isinstance(error, ModelNotFound) else ""
             more = {"event": "registry_down"}
             _LOG.warning("the registry is not followed%s: %s", where, error, extra=more)
-        self.trouble = outward(error.what)
+        self._troubles[ref] = told
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -314,8 +314,8 @@ def test_versions_by_number_need_no_thread(served):
 
 def test_the_thread_outlives_what_nobody_thought_of(served, caplog):
     engine, watch = loaded(served.with_values(serve__poll_seconds=0.02))
-    refs, watch.refs = watch.refs, (None,)  # no reference: every look raises AttributeError
     watch.start()
+    refs, watch.refs = watch.refs, (None,)  # no reference: every look raises AttributeError
     try:
         with caplog.at_level(logging.ERROR, "lifecycle.serve"):
             until(lambda: "trying again" in caplog.text)

@@ -266,7 +266,7 @@ def test_one_model_in_trouble_is_said_once_while_others_are_well(served, caplog)
         watch.poll()
     assert engine.figures.polls_failed == 3
     assert sum("not followed" in record.message for record in caplog.records) == 1
-    assert "champion" in watch.trouble
+    assert "in production" in watch.trouble
     move(served, 1)
     watch.poll()
     assert watch.trouble == ""
