@@ -119,7 +119,7 @@ names = st.permutations([*NAMES, "id", "ts", "churned"]) | st.lists(
 
 
 @given(data=st.data(), names=names, rows=st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_lists_of_cells_are_read_as_if_for_the_first_time(data, names, rows):
     taught = Decoder(SPEC)
     good = {"age": 1.0, "plan": "p", "fee": 2.0, "note": "n"}
@@ -152,7 +152,7 @@ def test_lists_of_cells_are_read_as_if_for_the_first_time(data, names, rows):
     ),
     spaced=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_records_are_read_as_if_for_the_first_time(records, spaced):
     separators = None if spaced else (",", ":")
     for form in ("dataframe_records", "instances", "inputs"):
@@ -174,7 +174,7 @@ columns_of_cells = st.integers(0, 3).flatmap(
 
 
 @given(columns=columns_of_cells, count=st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 def test_columns_are_read_as_if_for_the_first_time(columns, count):
     agree(Decoder(SPEC), text({"inputs": columns}))
     full = {"fee": [1.0] * count, "note": [None] * count, "id": ["a:b"] * count}
@@ -211,7 +211,7 @@ def test_columns_of_all_features_are_known_at_once():
         max_size=3,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whole_numbers_and_flags_are_read_as_if_for_the_first_time(rows):
     decoder = Decoder(TYPED)
     decoder.json(text({"instances": [[1, 2, True, False, 1.5]]}))
