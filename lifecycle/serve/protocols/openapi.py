@@ -183,7 +183,11 @@ def _invocations(one: Slot, signature: Signature, names: list[str]) -> Operation
 
 
 def _feedback(names: list[str]) -> Operation:
-    label = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    label = {
+        "type": "object",
+        "properties": {"prediction_id": {"type": "string"}},
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    }
     several = _object(labels={"type": "array", "items": label})
     several["additionalProperties"] = False
     body = {"schema": {"oneOf": [several, {**label, "required": ["prediction_id", "label"]}]}}

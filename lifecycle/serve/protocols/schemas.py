@@ -43,11 +43,12 @@ def row(spec: ModelSpec) -> Schema:
         if not column.required and "type" in kind:
             kind["type"] = [kind["type"], "null"]
         properties[column.name] = kind
-    for name in (spec.time, spec.key, spec.target):
+    texts = {"type": ["string", "null"], "description": "logged with the prediction"}
+    keys = {**texts, "type": ["string", "number", "boolean", "null"]}
+    asides = {spec.time: texts, spec.key: keys, spec.target: {"description": "left aside"}}
+    for name, aside in asides.items():
         if name:
-            about = "logged with the prediction" if name != spec.target else "left aside"
-            kind = {"type": ["string", "null"]} if name != spec.target else {}
-            properties.setdefault(name, {**kind, "description": about})
+            properties.setdefault(name, aside)
     found: Schema = {
         "type": "object",
         "properties": properties,

@@ -46,7 +46,7 @@ EXAMPLE = b'{"dataframe_records": [{"age": 50, "plan": "pro"}, {"age": 20, "plan
 @pytest.fixture
 def app(several: SlotTable, make_app: Callable[..., App]) -> App:
     """The application of `several`; bodies of up to 100,000 bytes."""
-    return make_app(Engine(several, secret=b"s" * 32), max_body=100_000)
+    return make_app(Engine(several, secret=b"s" * 32), max_body=100_000, state=dict)
 
 
 @pytest.fixture
