@@ -13,6 +13,7 @@ import pytest
 
 from lifecycle.config import Config
 from lifecycle.serve.app import App
+from lifecycle.serve.batch import Limits
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.http import Connection, Http
 from lifecycle.serve.rpc.messages import message, methods
@@ -82,7 +83,12 @@ def _written(made: Any) -> bytes:
 
 @contextmanager
 def running(
-    engine: Engine, *, guard: Any = None, receive: float = 5.0, **values: Any
+    engine: Engine,
+    *,
+    guard: Any = None,
+    limits: Limits | None = None,
+    receive: float = 5.0,
+    **values: Any,
 ) -> Iterator[Asking]:
     config = Config().with_values(**{f"serve__{key}": value for key, value in values.items()})
     service = Service(engine)
@@ -91,7 +97,7 @@ def running(
 
     async def serve() -> None:
         loop = asyncio.get_running_loop()
-        app = App(service, guard=guard)
+        app = App(service, guard=guard, limits=limits)
         web = Http(app.handle)
         server = await loop.create_server(lambda: Connection(web), "127.0.0.1", 0)
         rpc = RpcServer(app, config, "127.0.0.1")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lifecycle.errors import DataError, LogError, ModelNotFound
 from lifecycle.models.predicting import Output
+from lifecycle.serve.batch import Limits
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.rpc.answered import CODES, DETAILS, headers, metadata
 from lifecycle.serve.rpc.messages import message
@@ -230,6 +231,43 @@ def test_a_deadline_ends_the_call_and_harms_no_other(slow, serving_rpc, make_inf
         assert rpc.v2("ServerLive").live  # while the model is still at it
         gate.set()
         assert rpc.v2("ModelInfer", make_infer(TWO)).model_name == "churn"
+
+
+def test_a_full_queue_is_unavailable_and_the_time_limit_a_deadline(slow, serving_rpc, make_infer):
+    engine, gate, asked = slow
+    with serving_rpc(engine, limits=Limits(queue=1, seconds=1.5)) as rpc:
+        gate.set()
+        for _ in range(3):
+            rpc.v2("ModelInfer", make_infer(TWO))
+        gate.clear()
+        asked.clear()
+        calls = [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)]
+        assert asked.wait(10)
+        calls += [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30) for _ in range(4)]
+        codes = [call.exception(30).code().name for call in calls]
+        assert codes[0] == "DEADLINE_EXCEEDED"  # it was being predicted
+        assert sorted(codes[1:]) == ["DEADLINE_EXCEEDED", *["UNAVAILABLE"] * 3]
+        gate.set()
+        assert rpc.v2("ModelInfer", make_infer(TWO)).model_name == "churn"
+
+
+def test_calls_that_come_together_are_predicted_together(slow, serving_rpc, make_infer):
+    engine, gate, asked = slow
+    with serving_rpc(engine) as rpc:
+        gate.set()
+        for _ in range(3):
+            rpc.v2("ModelInfer", make_infer(TWO))
+        gate.clear()
+        asked.clear()
+        calls = [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)]
+        assert asked.wait(10)
+        calls += [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30) for _ in range(8)]
+        # one that the model's columns do not take harms none of them
+        code, _ = rpc.refused(V2, "ModelInfer", make_infer({"age": ("FP64", [1.0])}))
+        gate.set()
+        found = [call.result(30) for call in calls]
+        assert code == "INVALID_ARGUMENT"
+        assert len({answer.id for answer in found}) == 9
 
 
 def test_a_cancelled_call_harms_no_other(slow, serving_rpc, make_infer):
