@@ -322,11 +322,8 @@ class Engine:
         said = None if isinstance(output, Exception) else output
         columns, one = rows.columns, choice.slot
         block = None
-        if isinstance(columns, Table):
-            if columns.layout.texts:
-                columns = columns.columns()
-            else:
-                block = columns.numbers.T
+        if isinstance(columns, Table) and columns.layout.numbers:
+            block = columns.numbers.T
         assert self.writer is not None
         self.writer.append(
             one.model,

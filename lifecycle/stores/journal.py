@@ -128,10 +128,11 @@ class Journal:
             DataError: the features have another length than the answers.
         """
         names = list(features)
-        values = list(features.values()) if block is None else []
-        shapes: list[Any] = (
-            [array.dtype for array in values] if block is None else [block.dtype, block.ndim]
-        )
+        if block is None:
+            values = list(features.values())
+            shapes: list[Any] = [array.dtype for array in values]
+        else:  # the columns are not looked at: they may have to be made first
+            values, shapes = [], [block.dtype, block.ndim]
         if prediction is not None:
             shapes.append(prediction.dtype)
             if score is not None:
@@ -152,7 +153,9 @@ class Journal:
                 fixed = b"".join(numbers if plan.buffers else map(packed, numbers))
             except (TypeError, BufferError):  # columns that are no contiguous memory
                 fixed = b"".join(map(packed, numbers))
-        texts = [values[place].tolist() for place in plan.texts]
+        texts = [
+            (values[place] if values else features[names[place]]).tolist() for place in plan.texts
+        ]
         length = plan.width * rows if names else 0
         if len(fixed) != length or any(len(text) != rows for text in texts):
             raise _uneven("features", rows, model, version)

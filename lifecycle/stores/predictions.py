@@ -171,8 +171,9 @@ class PredictionWriter:
             error: what went wrong, None when nothing did.
             types: MLflow's dtype by feature, so that a column of objects which are all None
                 keeps its type; the same mapping at each call.
-            block: the features once more as one array of shape (features, n), if they are numbers
-                of one type: it is written as it is, which is cheaper.
+            block: those features that are numbers once more, as one array of shape (numbers, n) in
+                the order of `features`, if they are of one type: it is written as it is, which is
+                cheaper.
 
         Raises:
             LogError: the disk is full or gone; nothing of the call was logged.

@@ -110,6 +110,23 @@ def test_a_block_is_logged_as_its_columns_would_be(tmp_path, layout, rows, dtype
     assert found[1]["features"].struct.field("c").to_list() == [*block[2]] * 2
 
 
+@pytest.mark.parametrize("layout", BLOCKS)
+def test_a_block_of_numbers_may_stand_among_texts(tmp_path, layout):
+    block = BLOCKS[layout](np.arange(6.0).reshape(2, 3))
+    texts = {"plan": np.array(["a", None, "c"], object), "town": np.array(["x", "y", "z"], object)}
+    features = {"plan": texts["plan"], "n": block[0], "town": texts["town"], "m": block[1]}
+    found = []
+    for folder, extra in (("plain", {}), ("block", {"block": block})):
+        with PredictionWriter(tmp_path / folder, background=False) as made:
+            for name in ("r", "s"):
+                made.append(
+                    "churn", 1, name, time=NOW, features=features, prediction=np.ones(3), **extra
+                )
+        found.append(everything(tmp_path / folder))
+    assert found[0].equals(found[1])
+    assert found[1]["features"].struct.unnest().columns == ["plan", "n", "town", "m"]
+
+
 def test_a_block_and_single_columns_may_take_turns(tmp_path, writer):
     for turn in range(4):
         values = np.array([[turn + 0.5, turn], [turn, -turn]])
