@@ -85,7 +85,9 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_its_data_and_its_types(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "lifecycle").rglob("*.py")}
-    assert modules <= names
+    schemas = {str(path.relative_to(ROOT)) for path in (ROOT / "lifecycle").rglob("*.proto")}
+    assert schemas
+    assert modules | schemas <= names
     assert {"lifecycle/data/flights.parquet", "lifecycle/py.typed"} <= names
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"lifecycle"}
 
