@@ -159,14 +159,8 @@ class Batcher:
             choice, room = first.choice, self.limits.batch_rows - first.rows.count
             while waiting and room > 0:
                 other = waiting.popleft()
-                theirs = other.choice
-                if (
-                    theirs.slot is choice.slot
-                    and theirs.arm is choice.arm
-                    and theirs.step == choice.step
-                    and other.rows.count <= room
-                    and _alike(first.rows, other.rows)
-                ):
+                fits = other.rows.count <= room and _same(choice, other.choice)
+                if fits and _alike(first.rows, other.rows):
                     batch.append(other)
                     room -= other.rows.count
                 else:
@@ -175,16 +169,16 @@ class Batcher:
         self._count -= len(batch)
         return batch
 
-    def _predicted(self, batch: Batch) -> list[Predicted]:
+    def _predicted(self, batch: Batch, *, aside: bool = False) -> list[Predicted]:
         """Predict in one call where it works, else in smaller ones; may run in any thread."""
         choice, engine = batch[0].choice, self.engine
         if len(batch) == 1:
             rows = batch[0].rows
-            return [(batch, rows, engine.predict(choice, rows))]
+            return [(batch, rows, engine.predict(choice, rows, aside=aside))]
         found: Output | Exception
         try:
             rows = _joined(batch)
-            found = engine.predict(choice, rows)
+            found = engine.predict(choice, rows, aside=aside)
         except Exception as error:  # noqa: BLE001 - whose rows it is, their own call shows
             found = error
         if isinstance(found, Output):
@@ -194,7 +188,7 @@ class Batcher:
         else:
             half = len(batch) // 2
             parts = [batch[:half], batch[half:]]
-        return list(chain.from_iterable(map(self._predicted, parts)))
+        return [each for part in parts for each in self._predicted(part, aside=aside)]
 
     def _settle(self, predicted: Sequence[Predicted]) -> None:
         """Log what was predicted, then answer."""
@@ -252,7 +246,7 @@ class Batcher:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(back, future.result())
 
-        line.thread.submit(self._predicted, batch).add_done_callback(finished)
+        line.thread.submit(self._predicted, batch, aside=True).add_done_callback(finished)
         if not self._watched:
             self._watched = True
             loop.call_later(self._period, self._look)
@@ -291,6 +285,13 @@ def _sociable(asked: _Asked) -> bool:
     rows = asked.rows
     kind = type(rows.columns)
     return asked.choice.slot.loaded.together and rows.params is None and kind in (Table, dict)
+
+
+def _same(one: Choice, other: Choice) -> bool:
+    """Whether one version in one arm answers both."""
+    if one is other:
+        return True
+    return one.slot is other.slot and one.arm is other.arm and one.step == other.step
 
 
 def _alike(rows: Rows, others: Rows) -> bool:

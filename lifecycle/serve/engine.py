@@ -152,8 +152,16 @@ class Engine:
         pace = self._pace.get((choice.slot.model, choice.slot.version))
         return pace.expected(rows) if pace else 0.0
 
-    def predict(self, choice: Choice, rows: Rows) -> Output | Exception:
-        """The model's output, or what it raised; may run in any thread."""
+    def predict(self, choice: Choice, rows: Rows, *, aside: bool = False) -> Output | Exception:
+        """The model's output, or what it raised; may run in any thread.
+
+        Args:
+            choice: who answers.
+            rows: what is asked.
+            aside: whether this is another thread than that which owns the engine.
+        """
+        pace = self.paced(choice.slot.model, choice.slot.version)
+        computing = time.thread_time_ns() if aside else 0
         begun = time.perf_counter_ns()
         try:
             output = choice.slot.loaded.predict(rows.columns, rows.params)
@@ -161,8 +169,11 @@ class Engine:
                 raise ValueError(f"{len(output.prediction)} answers for {rows.count} rows")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
             return error if isinstance(error, Exception) else RuntimeError("the model exits")
-        pace = self.paced(choice.slot.model, choice.slot.version)
-        pace.measured(rows.count, time.perf_counter_ns() - begun)
+        taken = time.perf_counter_ns() - begun
+        if aside:
+            pace.measured_in_thread(rows.count, taken, time.thread_time_ns() - computing)
+        else:
+            pace.measured(rows.count, taken)
         return output
 
     def paced(self, model: str, version: int) -> Pace:

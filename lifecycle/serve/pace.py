@@ -26,9 +26,11 @@ class Pace:
     row: float = 0.0  # each row of a long call
     last_call: float = math.inf  # as measured last
     last_row: float = math.inf
+    slow: int = 0  # calls in the thread that computed little and took long all the same
+    patience: int = 4  # so many of these, and the loop's thread is tried again
 
     def measured(self, rows: int, nanoseconds: int) -> None:
-        """Take one call's time in."""
+        """Take in the time of one call."""
         if rows <= _SMALL:
             cost, self.last_call = min(nanoseconds, self.last_call), nanoseconds
             self.call += (_SHARE if self.call else 1.0) * (cost - self.call)
@@ -36,6 +38,25 @@ class Pace:
             each = nanoseconds / rows
             cost, self.last_row = min(each, self.last_row), each
             self.row += (_SHARE if self.row else 1.0) * (cost - self.row)
+
+    def measured_in_thread(self, rows: int, nanoseconds: int, computed: int) -> None:
+        """Take in the time of a call in the thread, and how much of it the thread computed.
+
+        A busy loop makes the thread wait for the interpreter, and then a fast model looks slow
+        there for ever. So when calls compute little, the loop's thread is tried now and then; for
+        a model that really waits, for a disk or another server, ever more rarely.
+        """
+        if nanoseconds < INLINE_NS or computed >= INLINE_NS:
+            self.slow = 0
+            self.measured(rows, nanoseconds)
+            return
+        self.slow += 1
+        if self.slow >= self.patience:
+            self.slow, self.patience = 0, 2 * self.patience
+            self.call, self.row = float(computed), 0.0
+            self.last_call = self.last_row = math.inf
+        else:
+            self.measured(rows, nanoseconds)
 
     def expected(self, rows: int) -> float:
         """What a call will take; before one is measured, rows are taken to cost a little each."""

@@ -15,7 +15,7 @@ from lifecycle.models.predicting import Output
 from lifecycle.records import Arm, Plan
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.jsonable import jsonable
-from lifecycle.serve.pace import Pace
+from lifecycle.serve.pace import INLINE_NS, Pace
 from lifecycle.serve.protocols.mlflow import success
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores import ids
@@ -148,6 +148,38 @@ def test_one_slow_call_is_no_slow_model():
     for _ in range(10):
         pace.measured(1, 5_000_000)
     assert pace.expected(1) > 2_000_000
+
+
+def test_a_fast_model_that_the_loop_kept_waiting_comes_back_from_the_thread():
+    pace = Pace()
+    pace.measured(1, 5_000_000)
+    pace.measured(1, 5_000_000)  # the machine was busy, twice
+    for _ in range(4):
+        assert pace.expected(1) >= INLINE_NS
+        pace.measured_in_thread(1, 6_000_000, 20_000)  # of which it waited for the interpreter
+    assert pace.expected(1) < INLINE_NS
+    pace.measured(1, 30_000)
+    assert pace.expected(1) < INLINE_NS
+
+
+def test_a_model_that_waits_is_tried_ever_more_rarely():
+    pace, tried = Pace(), 0
+    pace.measured(1, 50_000_000)
+    for _ in range(1000):
+        if pace.expected(1) < INLINE_NS:
+            pace.measured(1, 50_000_000)  # it stops the loop
+            tried += 1
+        else:
+            pace.measured_in_thread(1, 50_000_000, 20_000)
+    assert 1 <= tried <= 8
+
+
+def test_a_model_that_computes_stays_in_the_thread():
+    pace = Pace()
+    pace.measured(1, 3_000_000)
+    for _ in range(100):
+        pace.measured_in_thread(1, 4_000_000, 3_000_000)
+        assert pace.expected(1) >= INLINE_NS
 
 
 def test_pace_knows_long_from_short():
