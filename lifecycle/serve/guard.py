@@ -37,6 +37,7 @@ OPEN = frozenset(
 LOOK_NS = 1_000_000_000
 _PLACES = 1 << 16  # of keys in the shared memory; two keys of one place would share a rate
 _BEARER = b"bearer "
+_LONGEST = 128  # bytes of a token that are hashed; a key is shorter
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -87,6 +88,7 @@ class Guard:
             token = sent[7:].strip()
         else:
             token = request.headers.get(b"x-api-key", b"")
+        token = token[:_LONGEST]
         key = self._known.get(blake2b(token, key=self._secret, digest_size=16).digest())
         if key is None:
             key = self._found(token)

@@ -103,6 +103,12 @@ def test_a_wrong_key_is_refused_and_not_told(path, token):
     assert guard._known == {}  # what does not fit is not kept, so it cannot fill the memory
 
 
+def test_a_key_with_more_behind_it_is_no_key(path):
+    token = keys.add(path, "web")
+    for more in ("x", "x" * 200, "\x00", ", other"):
+        assert refused(Guard(path), bearer(token + more)).status == 401
+
+
 def test_a_hash_of_the_file_is_no_key(path):
     keys.add(path, "web")
     (key,) = keys.read(path)
