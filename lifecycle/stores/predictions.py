@@ -285,10 +285,13 @@ class PredictionWriter:
             if clock.monotonic() >= self._upkeep:
                 self._upkeep = clock.monotonic() + UPKEEP_SECONDS
                 self.kept += upkeep.apart(
-                    self.directory, keep_days=self._keep_days, keep_gb=self._keep_gb
+                    self.directory,
+                    keep_days=self._keep_days,
+                    keep_gb=self._keep_gb,
+                    stop=self._stop,
                 )
             elif log.waiting() > APART_BYTES:
-                upkeep.apart(self.directory, seal_only=True)
+                upkeep.apart(self.directory, seal_only=True, stop=self._stop)
             else:
                 log.seal()
 

@@ -13,6 +13,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from lifecycle.stores import compaction, retention
 from lifecycle.stores.locks import UPKEEP, held
 from lifecycle.stores.log import PredictionLog
 
+LONGEST = 3600.0  # seconds that one call may take
 _LOWEST = 19  # nice(2)
 _CODE = f"import os; os.nice({_LOWEST}); from lifecycle.stores.upkeep import main; main()"
 
@@ -91,26 +94,44 @@ def apart(
     keep_days: float = 0.0,
     keep_gb: float = 0.0,
     seal_only: bool = False,
+    stop: threading.Event | None = None,
 ) -> Kept:
     """The same in a process of its own, of the lowest priority; returns when it has ended.
+
+    Args:
+        directory: the log's folder.
+        keep_days: see `retention.expire`.
+        keep_gb: see `retention.expire`.
+        seal_only: only make Parquet of journals that nobody writes.
+        stop: once it is set the process is ended, which does no harm at any moment.
 
     Raises:
         LogError: what `tend` raises, or the process failed.
     """
     asked = {"directory": str(directory), "seal_only": seal_only}
     asked |= {"keep_days": keep_days, "keep_gb": keep_gb}
-    done = subprocess.run(  # noqa: S603 - our own interpreter
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _CODE, json.dumps(asked)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
         start_new_session=True,  # Ctrl-C at the server does not end it half-way
         env={**os.environ, "POLARS_MAX_THREADS": "1"},
     )
+    end = time.monotonic() + LONGEST
+    while True:
+        try:
+            printed, complaint = process.communicate(timeout=0.1)
+            break
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end or (stop is not None and stop.is_set()):
+                process.terminate()
+    if process.returncode < 0 and stop is not None and stop.is_set():
+        return Kept()
     try:
-        told = json.loads(done.stdout)
+        told = json.loads(printed)
     except ValueError:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        last = complaint.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
         raise LogError(f"the log's upkeep failed: {last[0]}", where=directory) from None
     if "trouble" in told:
         raise LogError(told["trouble"])

@@ -147,6 +147,28 @@ def test_a_process_that_cannot_start_is_an_error_too(tmp_path, monkeypatch):
         apart(tmp_path)
 
 
+def test_a_process_that_takes_too_long_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(upkeep, "_CODE", "import time; time.sleep(600)")
+    monkeypatch.setattr(upkeep, "LONGEST", 0.2)
+    with pytest.raises(LogError, match="upkeep failed: exit code -15"):
+        apart(tmp_path)
+
+
+def test_a_writer_that_ends_does_not_wait_for_it_and_seals_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(predictions, "APART_BYTES", 0)
+    monkeypatch.setattr(upkeep, "_CODE", "import time; time.sleep(600)")
+    writer = PredictionWriter(tmp_path, seal_seconds=0.05)
+    x = np.ones(1)
+    moment = int(NOW.timestamp() * 1e6)
+    writer.append("churn", 1, "id", time=moment, features={"x": x}, prediction=x)
+    wait(writer._sealing.locked)
+    begun = time.monotonic()
+    writer.close()
+    assert time.monotonic() - begun < 60
+    assert days(tmp_path) == [0]
+    assert writer.trouble == ""
+
+
 def test_one_upkeep_at_a_time(tmp_path):
     logged(tmp_path, 3, 3, name="a")
     with held(tmp_path, UPKEEP):
