@@ -15,6 +15,7 @@ RESULTS.md. What was measured is kept in `.partial` beside it.
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -140,6 +141,7 @@ def prepare(given: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers that are paused end too
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -623,3 +623,30 @@ def test_one_command_trains_serves_checks_measures_and_goes_on(tmp_path: Path):
     again = bench(*given, "--servers=ours,uvicorn", "--resume", "--parts=throughput")
     assert again.returncode == 0
     assert "starts" not in again.stderr  # all is there
+
+
+def test_a_command_that_is_told_to_end_leaves_no_server_behind():
+    code = f"""
+import runpy, signal, sys
+sys.path.insert(0, {str(BENCH)!r})
+sys.argv = ["run.py", "--help"]
+try:
+    runpy.run_path({str(BENCH / "run.py")!r}, run_name="__main__")
+except SystemExit:
+    pass
+from processes import Running
+with Running(["sleep", "60"], core={cores()[0]}) as running:
+    running.pause()
+    print(running.process.pid, flush=True)
+    signal.pause()
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as one:
+        assert one.stdout is not None
+        pid = next(int(line) for line in one.stdout if line.strip().isdigit())
+        assert Path(f"/proc/{pid}").exists()
+        one.send_signal(signal.SIGTERM)
+        one.wait(30)
+    assert not Path(f"/proc/{pid}").exists()
