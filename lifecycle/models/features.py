@@ -41,11 +41,13 @@ class Number:
         place: in the block of numbers.
         chain: what was done to it.
         flag: whether it is true or false, not a number.
+        single: whether it is sent as float32; beside no others, it is computed with as such.
     """
 
     place: int
     chain: Chain = ()
     flag: bool = False
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,9 @@ class Inputs:
                 self.features[item.name] = Level(item.name, raw)
             elif item.dtype != "datetime":
                 place = self.numbers.index(item.name)
-                self.features[item.name] = Number(place, flag=item.dtype == "boolean")
+                self.features[item.name] = Number(
+                    place, flag=item.dtype == "boolean", single=item.dtype == "float"
+                )
 
     def taken_by(self, estimator: Any) -> Features:
         """The columns as an estimator takes them; times and unknown ones only to be left out."""
@@ -221,7 +225,7 @@ class Inputs:
             raise Unsupported(f"the column {source!r} as it is")
         table = np.stack(tables, axis=1).astype(np.float64)
         if table.size > MOST_CELLS:
-            raise Unsupported(f"{len(table):,} levels with a column each ({source})")
+            raise Unsupported(f"{len(table):,} levels in {table.shape[1]:,} columns ({source})")
         return self.graph.add("Gather", self.graph.constant(table), self.code(source), axis=0)
 
 
@@ -264,13 +268,17 @@ def asked(inputs: Inputs, transformer: Any, features: Features) -> Features:
     kind = object if mixed else np.float64
     usual = [item.values[_first_taken(transformer, levels, at)] for at, item in enumerate(levels)]
     start = _transformed(transformer, np.array([usual], dtype=kind))
-    owners = np.zeros(start.shape[1], dtype=int)
+    width = start.shape[1]
+    most = max(levels, key=lambda item: len(item.values))
+    if len(most.values) * width > MOST_CELLS:
+        raise Unsupported(f"{len(most.values):,} levels in {width:,} columns ({most.source})")
+    owners = np.zeros(width, dtype=int)
     tables: list[Array] = []
     for at, item in enumerate(levels):
         rows = np.empty((len(item.values), len(levels)), dtype=kind)
         rows[:] = np.array(usual, dtype=kind)
         rows[:, at] = item.values
-        results, taken = _one_by_one(transformer, rows, start.shape[1])
+        results, taken = _one_by_one(transformer, rows, width)
         varied = ((results[taken] != start) & ~(np.isnan(results[taken]) & np.isnan(start))).any(0)
         if (varied & (owners != 0) & (owners != at)).any():
             raise Unsupported(f"{type(transformer).__name__} that joins columns")

@@ -27,6 +27,8 @@ from lifecycle.models.features import (
 )
 from lifecycle.models.predicting import Array
 
+SINGLE = Step("single")
+
 
 def prepared(inputs: Inputs, part: Any, features: Features) -> Features:
     """The features behind a fitted transformer.
@@ -73,15 +75,25 @@ def _union(inputs: Inputs, part: Any, features: Features) -> Features:
 def stepped(inputs: Inputs, features: Features, chains: Sequence[Chain]) -> Features:
     """The features after a chain each, wherever they come from."""
     found: Features = []
+    single = all(isinstance(item, Number) and item.single for item in features)
     for item, chain in zip(features, chains, strict=True):
         if isinstance(item, Number):
-            found.append(Number(item.place, item.chain + chain))
+            own = item.chain + (_in_single(chain) if single else chain)
+            found.append(Number(item.place, own, single=single))
         elif isinstance(item, Level):
             found.append(Level(item.source, applied(chain, _as_numbers(item))))
         else:
             alone = inputs.graph.columns(item.value, [item.place])
             found.append(Made(write(inputs.graph, alone, [chain]), 0))
     return found
+
+
+def _in_single(chain: Chain) -> Chain:
+    """The chain as float32 computes it: constants and results are rounded."""
+    rounded = [
+        Step(step.kind, tuple(np.array(step.values, dtype=np.float32).tolist())) for step in chain
+    ]
+    return tuple(step for one in rounded for step in (one, SINGLE))
 
 
 def _as_numbers(item: Level) -> Array:
@@ -244,7 +256,9 @@ def _polynomial(inputs: Inputs, part: Any, features: Features) -> Features:
 def _projected(inputs: Inputs, part: Any, features: Features) -> Features:
     graph, value = inputs.graph, inputs.value(features)
     if getattr(part, "mean_", None) is not None:
-        value = graph.add("Sub", value, graph.constant(np.asarray(part.mean_)[None, :]))
+        value = graph.add(
+            "Sub", value, graph.constant(np.asarray(part.mean_, dtype=np.float64)[None, :])
+        )
     axes = np.ascontiguousarray(part.components_.T, dtype=np.float64)
     value = graph.add("MatMul", value, graph.constant(axes))
     if getattr(part, "whiten", False):

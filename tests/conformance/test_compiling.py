@@ -4,13 +4,16 @@ To add a row: a name, an estimator, and what is expected: "exact" (our own write
 the beginning of the reason why it is not compiled.
 """
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -187,6 +190,7 @@ SCALERS = {
     "passthrough": filled(FunctionTransformer()),
     "logarithm": filled(MinMaxScaler(), FunctionTransformer(np.log1p)),
     "components": filled(StandardScaler(), PCA(2, whiten=True)),
+    "less components": filled(PolynomialFeatures(2), TruncatedSVD(3, random_state=0)),
     "chosen": filled(SelectKBest(k=2)),
 }
 CLASSIFIERS = {
@@ -368,6 +372,19 @@ def test_compiles_and_answers_the_same(name):
     assert {"hold-out rows", "one row", "rows with nulls", "rows with new levels"} <= set(
         found.report["rows"]
     )
+
+
+def test_what_the_page_names_is_in_the_table():
+    page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    section = page.partition("## Compiled models")[2].partition("\n## ")[0]
+    listed = section.partition("| compiled | |")[2].partition("\n\n")[0]
+    models = [model for model, _ in TABLE.values()]
+    parts = [part for model in models for part in model.get_params(deep=True).values()]
+    tried = {type(part).__name__ for part in [*models, *parts]}
+    for name in re.findall(r"`(\w+\*?)`", listed):
+        if name[0].isupper():
+            known = [kind for kind in tried if kind == name or kind.startswith(name.rstrip("*"))]
+            assert known, f"docs/serving.md says that {name} compiles; no row tries it"
 
 
 @pytest.mark.parametrize("name", REFUSED)

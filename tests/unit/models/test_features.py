@@ -87,6 +87,16 @@ def test_two_encoders_accept_what_both_know():
     assert made.accepted == {"plan": ["b"]}
 
 
+def test_too_many_levels_are_a_reason_before_they_fill_the_memory():
+    many = pd.DataFrame({"plan": [f"p{at}" for at in range(5000)], "city": "x"}, dtype=object)
+    encoder = OneHotEncoder(handle_unknown="ignore").fit(many)
+    made = inputs(many["plan"].tolist())
+    with pytest.raises(Unsupported, match=r"5,002 levels in 5,001 columns \(plan\)"):
+        asked(made, encoder, texts(made))
+    target = TargetEncoder().fit(many, np.arange(5000) % 2)
+    assert len(asked(made, target, texts(made))[0].values) == 5002
+
+
 def test_several_outputs_a_column_belong_to_their_column():
     made = inputs()
     encoder = TargetEncoder().fit(TEXTS, np.array([0, 1, 2] * 9))

@@ -152,6 +152,19 @@ def test_a_leaf_alone_is_a_tree():
         assert found.prediction.tolist() == [2.5] * 4
 
 
+@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("scaler", ["standard", "min-max"])
+def test_columns_of_float32_are_scaled_in_float32(tree, scaler):
+    rows = frame(300).astype(np.float32)
+    features = tuple(Column(name, "float") for name in rows)
+    made = make_pipeline(SCALERS[scaler], TREES[tree]).fit(rows, truth(rows))
+    spec = ModelSpec(1, "binary", features, classes=(0, 1))
+    found = compile_model(made, spec, frame(900, 3).astype(np.float32))
+    assert found.reason == ""
+    assert found.report["rows"]["rows at split thresholds"] == 900
+    assert found.report["largest_difference"] < 1e-12
+
+
 # categories -------------------------------------------------------------------------------------
 
 
