@@ -89,7 +89,9 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
     service.state = lambda: state(service, watch, writer, guard)
     telemetry = None
     if config.serve.otlp:
-        telemetry = Telemetry(config.serve.otlp, engine.figures, app.routes)
+        telemetry = Telemetry(
+            config.serve.otlp, engine.figures, app.routes, first=lambda: engine.table.first
+        )
         app.trace = telemetry.trace
     return Built(app, watch, writer, counts, telemetry)
 

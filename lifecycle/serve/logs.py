@@ -66,6 +66,7 @@ def set_up(kind: Literal["text", "json"]) -> None:
             handler.setFormatter(Lines())
             root.addHandler(handler)
         logging.getLogger("lifecycle").setLevel(logging.INFO)
+        logging.captureWarnings(capture=True)
     elif not root.handlers and not _LOG.handlers:
         logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
 

@@ -36,6 +36,7 @@ class Telemetry:
         endpoint: the collector's address for OTLP over HTTP, as in "http://localhost:4318".
         figures: the worker's counts, sent as metrics.
         routes: names a request by its route.
+        first: the model that answers where none is asked for.
         every: seconds between two deliveries of metrics.
 
     Raises:
@@ -43,7 +44,13 @@ class Telemetry:
     """
 
     def __init__(
-        self, endpoint: str, figures: Figures, routes: Routes, *, every: float = 10.0
+        self,
+        endpoint: str,
+        figures: Figures,
+        routes: Routes,
+        *,
+        first: Callable[[], str],
+        every: float = 10.0,
     ) -> None:
         try:
             from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -60,7 +67,7 @@ class Telemetry:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         logging.getLogger("opentelemetry").setLevel(logging.ERROR)  # each retry warns
-        self._figures, self._routes = figures, routes
+        self._figures, self._routes, self._first = figures, routes, first
         self._server, self._error = SpanKind.SERVER, StatusCode.ERROR
         self._parent = TraceContextTextMapPropagator().extract
         own = Resource.create({"service.name": "lifecycle", "service.version": __version__})
@@ -106,6 +113,9 @@ class Telemetry:
             for header, value in answer.headers:
                 if header in _SHOWN:
                     span.set_attribute(_SHOWN[header], value.decode("latin-1"))
+                if header == b"x-model-version":
+                    named = request.params.get("model") or request.text(b"x-model")
+                    span.set_attribute("lifecycle.model.name", named or self._first())
             if answer.status >= 500:
                 span.set_status(self._error)
             span.end()

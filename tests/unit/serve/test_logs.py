@@ -76,6 +76,8 @@ say("serving churn", event="ready")
 logging.getLogger("lifecycle.serve").warning("swapped")
 logging.getLogger("lifecycle.serve").info("detail")
 logging.getLogger("other").error("theirs")
+if sys.argv[1] == "json":
+    warnings.warn("odd")
 """
 
 
@@ -89,7 +91,8 @@ def test_a_process_writes_one_kind_of_lines(kind):
     if kind == "text":
         assert said == ["serving churn", "WARNING swapped", "ERROR theirs"]
         return
-    found = [json.loads(line) for line in said]
+    *found, warned = [json.loads(line) for line in said]
+    assert (warned["logger"], "odd" in warned["message"]) == ("py.warnings", True)
     assert [(line["event"], line["message"]) for line in found] == [
         ("ready", "serving churn"), ("log", "swapped"), ("log", "detail"), ("log", "theirs"),
     ]  # fmt: skip

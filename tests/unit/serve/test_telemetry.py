@@ -104,7 +104,9 @@ def collector():
 def asked(engine, make_app, ask, collector):
     """`asked(method, path, body, **headers)` through a traced application; `.end()` sends all."""
     app = make_app(engine)
-    telemetry = Telemetry(collector.address, engine.figures, app.routes, every=3600)
+    telemetry = Telemetry(
+        collector.address, engine.figures, app.routes, first=lambda: "churn", every=3600
+    )
     app.trace = telemetry.trace
 
     def run(method, path, body=b"", **headers):
@@ -130,6 +132,7 @@ def test_a_request_is_a_span_with_its_model(asked, collector):
         "url.path": "/invocations",
         "http.route": "/invocations",
         "http.response.status_code": 200,
+        "lifecycle.model.name": "churn",
         "lifecycle.model.version": "7",
         "lifecycle.model.arm": "champion",
         "lifecycle.prediction.id": headers["x-prediction-id"],
@@ -219,7 +222,9 @@ def test_a_collector_that_refuses_disturbs_no_request(asked, collector, status, 
 
 def test_nobody_listens(engine, make_app, ask):
     app = make_app(engine)
-    telemetry = Telemetry("http://127.0.0.1:1", engine.figures, app.routes, every=3600)
+    telemetry = Telemetry(
+        "http://127.0.0.1:1", engine.figures, app.routes, first=lambda: "churn", every=3600
+    )
     app.trace = telemetry.trace
     assert ask(app, "POST", "/invocations", GOOD, headers=JSON)[0] == 200
     telemetry.close()
@@ -242,7 +247,7 @@ from lifecycle.serve.building import build
 from lifecycle.serve.telemetry import Telemetry
 from lifecycle.serve.wire import Routes
 try:
-    Telemetry("http://127.0.0.1:1", Figures(), Routes([]))
+    Telemetry("http://127.0.0.1:1", Figures(), Routes([]), first=str)
 except ImportError as error:
     print(error)
 """
