@@ -239,7 +239,13 @@ class Forms:
 
 def _rows(form: str, data: Any) -> None:
     """Refuse no rows, and rows of unequal length, which pandas would fill up."""
-    rows = data.get("data") if form == "dataframe_split" and isinstance(data, dict) else data
+    rows = data
+    if form == "dataframe_split" and isinstance(data, dict):
+        rows, names = data.get("data"), data.get("columns")
+        if not isinstance(names, (list, type(None))) or not all(
+            isinstance(name, (str, int)) for name in names or ()
+        ):
+            raise DataError("'columns' holds no names", fix="send a list of names")
     if rows in ([], {}):
         raise DataError("there are no rows", fix="send at least one")
     if form == "inputs" or not isinstance(rows, list):

@@ -72,7 +72,7 @@ def load(
             where=root,
             fix="install what its requirements.txt lists",
         ) from error
-    forms = needed(described, plain=bool(spec.features))
+    forms = needed(described, plain=_of_cells(spec))
     predict = _predict(model, spec, described, boost=parameters is None)
 
     def answer(columns: Columns, params: Mapping[str, Any] | None = None) -> Output:
@@ -100,7 +100,7 @@ def with_forms(
         described: what `MLmodel` says.
         method: the estimator's method that plain MLflow answers with.
     """
-    forms = needed(described, plain=bool(model.spec.features))
+    forms = needed(described, plain=_of_cells(model.spec))
     if forms is None:
         return model
     from mlflow.models import Model
@@ -192,6 +192,11 @@ def frame(columns: Columns) -> "pd.DataFrame":
     if isinstance(columns, Lacking):
         columns = {name: cells for name, cells in columns.items() if name not in columns.absent}
     return table(columns)
+
+
+def _of_cells(spec: ModelSpec) -> bool:
+    """Whether the specification has columns, and no tensors among them."""
+    return bool(spec.features) and all(column.dtype != "tensor" for column in spec.features)
 
 
 def _columns_are_plain(spec: ModelSpec, described: Mapping[str, Any]) -> bool:
