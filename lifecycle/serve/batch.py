@@ -146,7 +146,7 @@ class Batcher:
             batch = self._taken(line)
             rows = sum(asked.rows.count for asked in batch)
             if self.engine.expected(batch[0].choice, rows) < INLINE_NS:
-                self._settle(self._predicted(batch))
+                self._settle(self._tried(batch, aside=False))
             else:
                 self._in_thread(line, batch)
 
@@ -169,7 +169,14 @@ class Batcher:
         self._count -= len(batch)
         return batch
 
-    def _predicted(self, batch: Batch, *, aside: bool = False) -> list[Predicted]:
+    def _tried(self, batch: Batch, *, aside: bool) -> list[Predicted]:
+        """As `_predicted`; what goes wrong around the calls is told to each."""
+        try:
+            return self._predicted(batch, aside=aside)
+        except Exception as error:  # noqa: BLE001 - nobody is left without an answer
+            return [([asked], asked.rows, error) for asked in batch]
+
+    def _predicted(self, batch: Batch, *, aside: bool) -> list[Predicted]:
         """Predict in one call where it works, else in smaller ones; may run in any thread."""
         choice, engine = batch[0].choice, self.engine
         if len(batch) == 1:
@@ -213,8 +220,13 @@ class Batcher:
                     continue
             start = 0
             for asked in batch:
-                self._tell_one(asked, output.part(start, start + asked.rows.count))
-                start += asked.rows.count
+                stop = start + asked.rows.count
+                try:
+                    own: Output | Exception = output.part(start, stop)
+                except Exception as error:  # noqa: BLE001 - it is told to this one alone
+                    own = error
+                self._tell_one(asked, own)
+                start = stop
 
     def _tell_one(self, asked: _Asked, output: Output | Exception) -> None:
         choice, rows, begun = asked.choice, asked.rows, asked.begun
@@ -246,7 +258,7 @@ class Batcher:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(back, future.result())
 
-        line.thread.submit(self._predicted, batch, aside=True).add_done_callback(finished)
+        line.thread.submit(self._tried, batch, aside=True).add_done_callback(finished)
         if not self._watched:
             self._watched = True
             loop.call_later(self._period, self._look)
@@ -322,7 +334,11 @@ def _joined(batch: Batch) -> Rows:
 def _splits(output: Output, rows: int) -> bool:
     """Whether each row's part of an answer can be told from the others'."""
     return all(
-        (isinstance(part, (np.ndarray, list)) or hasattr(part, "iloc")) and len(part) == rows
+        part is None
+        or (np.shape(part)[:1] == (rows,) if isinstance(part, np.ndarray) else _long(part, rows))
         for part in (output.prediction, output.scores, output.raw)
-        if part is not None
     )
+
+
+def _long(part: Any, rows: int) -> bool:
+    return (isinstance(part, list) or hasattr(part, "iloc")) and len(part) == rows

@@ -229,6 +229,9 @@ def test_columns_of_other_types_are_not_mixed():
         (lambda y: {"mean": float(y.mean())}, 4),
         (lambda y: tuple(y.tolist()), 4),
         (lambda y: [float(y.sum())], 4),
+        (lambda y: np.array(float(y.sum())), 4),
+        (lambda y: np.array([float(y.sum())] * 2), 4),
+        (lambda y: float(y.sum()), 4),
     ],
 )
 def test_what_is_no_answer_by_row_is_predicted_singly(raw, calls):
@@ -376,6 +379,32 @@ def test_one_whose_answer_cannot_be_given_harms_no_other():
         return found
 
     assert [answer.predictions for answer in asyncio.run(story())] == [[2.0], [2.0]]
+
+
+class Partless(np.ndarray):
+    """An array that gives no part of itself."""
+
+    def __getitem__(self, place):
+        raise RuntimeError("no part")
+
+
+class Odd:
+    """What looks like a frame and is none."""
+
+    iloc = None
+
+    def __len__(self):
+        raise RuntimeError("no length")
+
+
+def test_nobody_is_left_without_an_answer(tmp_path):
+    with PredictionWriter(tmp_path, background=False) as writer:
+        engine = engine_of(Model(raw=lambda y: y.view(Partless)), writer=writer)
+        # the second cannot be logged, so each is recorded by itself, and there are no parts
+        answers = told(engine, [body(1), body(2), body(3)], keys=["a", "\ud800", "b"])
+    assert all(isinstance(answer, Exception) for answer in answers)
+    answers = told(engine_of(Model(raw=lambda _y: Odd())), [body(1), body(2)])
+    assert all(isinstance(answer, PredictionFailed) for answer in answers)
 
 
 def test_an_answer_may_lead_to_the_next_question():
