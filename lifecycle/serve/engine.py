@@ -301,11 +301,10 @@ class Engine:
             )
         if counted:
             self.figures.answered(one.model, one.version, 500, rows=rows.count, nanoseconds=elapsed)
-        more: dict[str, object] = {"event": "prediction_failed", "model": one.model}
-        more |= {"version": one.version, "prediction_id": token, "error_id": token, "status": 500}
-        more |= {"latency_ms": round(elapsed / 1e6, 3)}
-        said = "%s/%s failed, error id %s"
-        _LOG.error(said, one.model, one.version, token, exc_info=error, extra=more)
+        more = {"event": "prediction_failed", "prediction_id": token, "latency_ms": elapsed / 1e6}
+        more |= {"model": one.model, "version": one.version}
+        said = f"{one.model}/{one.version} failed, error id {token}"
+        _LOG.error(said, exc_info=error, extra=more)
         failed = PredictionFailed(
             "the model failed on this input",
             error_id=token,

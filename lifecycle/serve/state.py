@@ -67,7 +67,7 @@ def state(
             "trouble": watch.trouble,
             "failures": service.engine.figures.polls_failed,
         },
-        "log": {"trouble": outward(writer.trouble), "unlogged_rows": writer.lost},
+        "log": {"trouble": outward(writer.trouble), "not_logged_rows": writer.lost},
         "keys": {"asked": guard is not None, "trouble": guard.trouble if guard else ""},
         "waiting": sum(item[3] for item in service.gauged() if item[0] in _WAIT),
         "pid": os.getpid(),
@@ -76,7 +76,6 @@ def state(
 
 def gauges(writer: PredictionWriter) -> Iterator[Gauge]:
     """Whether the prediction log can be written, for /metrics."""
-    yield "unlogged_rows", "Rows answered that could not be logged.", {}, writer.lost
     yield "log_trouble", "Workers whose log cannot be written.", {}, int(bool(writer.trouble))
 
 
