@@ -64,8 +64,11 @@ def handlers(service: Service) -> dict[str, Handler]:
         )
 
     def model_metadata(asked: Any, request: Request) -> Chore:
-        one = chosen(service, request, asked.name, asked.version).slot
-        return Chore(lambda: described(one, list(engine.table.find(one.model).slots), signatures))
+        group = engine.table.find(asked.name or engine.table.first)
+        one = group.slots[group.plan.arms[0].version]  # of several arms the first is described
+        if asked.version:
+            one = chosen(service, request, asked.name, asked.version).slot
+        return Chore(partial(described, one, list(group.slots), signatures))
 
     def infer(asked: Any, request: Request) -> Asked:
         choice = chosen(service, request, asked.model_name, asked.model_version)

@@ -63,7 +63,11 @@ def handlers(service: Service) -> dict[str, Handler]:
         if fields != ["signature_def"]:
             said = ", ".join(map(shown, fields[:5])) or "empty"
             raise DataError(f"metadata_field is {said}", fix="send 'signature_def'")
-        one = chosen(service, request, asked.model_spec).slot
+        spec, table = asked.model_spec, service.engine.table
+        group = table.find(spec.name or table.first)
+        one = group.slots[group.plan.arms[0].version]  # of several arms the first is described
+        if spec.WhichOneof("version_choice"):
+            one = chosen(service, request, spec).slot
         return Chore(partial(described, one, signatures))
 
     return {

@@ -337,6 +337,20 @@ def test_other_metadata_is_refused(rpc, fields):
     assert (code, "signature_def" in details) == ("INVALID_ARGUMENT", True)
 
 
+def test_metadata_of_several_arms_is_that_of_the_first(serving_rpc, two_arms):
+    request = message("tensorflow.serving.GetModelMetadataRequest")()
+    request.metadata_field.append("signature_def")
+    v2 = message("inference.ModelMetadataRequest")(name="churn")
+    with serving_rpc(two_arms) as rpc:
+        said = rpc.tf("GetModelMetadata", model_spec(request, name="churn"))
+        assert said.model_spec.version.value == 7
+        said = rpc.tf("GetModelMetadata", model_spec(request, version_label="canary"))
+        assert said.model_spec.version.value == 8
+        assert list(rpc.v2("ModelMetadata", v2).versions) == ["7", "8"]
+        v2.version = "8"
+        assert rpc.v2("ModelMetadata", v2).name == "churn"
+
+
 def test_status_lists_the_versions(serving_rpc, two_arms):
     with serving_rpc(two_arms) as rpc:
         request = message("tensorflow.serving.GetModelStatusRequest")()
