@@ -209,7 +209,7 @@ class Engine:
                 output,
                 token,
                 time=now if rows.time is None else rows.time,
-                key=_keys(rows, choice.key),
+                key=rows.keys(choice.key),
                 latency_ms=elapsed / 1e6,
             )
         self.figures.answered(one.model, one.version, 200, rows=rows.count, nanoseconds=elapsed)
@@ -245,7 +245,7 @@ class Engine:
                 keys.append(None) if count == 1 else keys.extend([None] * count)
             else:
                 token, keyed = self._issue(question.choice, asked, now), True
-                found = _keys(asked, question.choice.key)
+                found = asked.keys(question.choice.key)
                 keys += [found] * count if isinstance(found, (str, type(None))) else found
             tokens.append(token)
             if count == 1:
@@ -296,7 +296,7 @@ class Engine:
                 error,
                 token,
                 time=now if rows.time is None else rows.time,
-                key=_keys(rows, choice.key),
+                key=rows.keys(choice.key),
                 latency_ms=elapsed / 1e6,
             )
         if counted:
@@ -382,13 +382,6 @@ def _alone(table: SlotTable) -> dict[str, Choice]:
     if table.first in found:
         found[""] = found[table.first]
     return found
-
-
-def _keys(rows: Rows, routed: str | None) -> str | list[str | None] | None:
-    """The rows' keys for the log: their own, else the routing key."""
-    if rows.key is None:
-        return routed
-    return rows.key if routed is None else [item or routed for item in rows.key]
 
 
 def _times(questions: Sequence[Question], now: int) -> int | Array:

@@ -29,3 +29,9 @@ class Rows:
     time: Array | None = None
     key: list[str | None] | None = None
     params: dict[str, Any] | None = None
+
+    def keys(self, routed: str | None) -> str | list[str | None] | None:
+        """The rows' keys for the log: their own, else the routing key."""
+        if self.key is None:
+            return routed
+        return self.key if routed is None else [item or routed for item in self.key]

@@ -34,7 +34,9 @@ SERIES = {
         (f'lifecycle_latency_seconds_bucket{{{MODEL}, le="0.5"}}', "0+60x30", "0+60x30"),
         (f'lifecycle_latency_seconds_bucket{{{MODEL}, le="+Inf"}}', "0+60x30", "0+60x30"),
     ],
-    "LifecycleNotLogged": [('lifecycle_not_logged_rows_total{instance="a"}', "0+0x25 5+5x5", "7+0x30")],
+    "LifecycleNotLogged": [
+        ('lifecycle_not_logged_rows_total{instance="a"}', "0+0x25 5+5x5", "7+0x30")
+    ],
     "LifecycleRegistryDown": [('lifecycle_registry_down{instance="a"}', "0+0x9 1+0x20", "0+0x30")],
     "LifecycleVersionRefused": [
         (
