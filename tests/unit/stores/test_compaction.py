@@ -278,8 +278,8 @@ def killed_after(folder, seconds):
 def test_a_merge_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path):
     small_files(tmp_path, 12)
     wanted = sorted(plain(tmp_path))
-    for number in range(12):
-        done = killed_after(tmp_path, 0.004 * number)
+    for number in range(8):
+        done = killed_after(tmp_path, 0.006 * number)
         assert sorted(plain(tmp_path)) == wanted
         assert sorted(PredictionLog(tmp_path).read("churn")["prediction_id"]) == wanted
         if done:

@@ -225,19 +225,28 @@ def test_a_model_that_was_never_logged_has_nothing_to_erase(tmp_path):
     assert not erase(tmp_path / "none", "churn", "c7", secret=SECRET).anything
 
 
+# An erasure that is killed before its n-th change of a folder, whatever that is.
 ERASING = """
-import sys
+import os, signal, sys
+from pathlib import Path
 from lifecycle.stores.erasing import erase
-print("ready", flush=True)
-sys.stdin.readline()
+left = int(sys.argv[2])
+def counted(change):
+    def change_or_die(*args, **more):
+        global left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return change(*args, **more)
+    return change_or_die
+Path.rename, Path.unlink = counted(Path.rename), counted(Path.unlink)
 erase(sys.argv[1], "churn", "the person", secret=b"s" * 32)
-print("done", flush=True)
 """
 
 
 def test_an_erasure_that_is_killed_harms_nobody_and_goes_on(tmp_path):
     wanted, tokens = [], []
-    for number in range(8):
+    for number in range(12):
         with PredictionWriter(tmp_path, seal_seconds=1e6) as made:
             tokens.append(append(made, "the person", time=NOW + number * DAY))
             wanted.append(append(made, "another", time=NOW + number * DAY))
@@ -245,26 +254,18 @@ def test_an_erasure_that_is_killed_harms_nobody_and_goes_on(tmp_path):
         tokens.append(append(living, "the person"))
         wanted.append(append(living, "another"))
         labels(tmp_path, tokens + wanted)
-        ended = False
-        for number in range(30):
-            with subprocess.Popen(
-                [sys.executable, "-c", ERASING, str(tmp_path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as process:
-                assert process.stdout.readline() == "ready\n"
-                process.stdin.write("\n")
-                process.stdin.flush()
-                time.sleep(0.02 * number)
-                process.send_signal(signal.SIGKILL)
-                ended = process.stdout.read() == "done\n"
+        ended, killed = False, 0
+        for step in (1, 2, 3, 5, 8, 13, 21, 1000):
+            command = [sys.executable, "-c", ERASING, str(tmp_path), str(step)]
+            code = subprocess.run(command, check=False).returncode
+            ended, killed = code == 0, killed + (code == -signal.SIGKILL)
             found = PredictionLog(tmp_path).read("churn")
             others = found.filter(pl.col("key") == "another")
             assert sorted(others["prediction_id"]) == sorted(wanted)
             if ended:
                 break
         assert ended
+        assert killed > 3
         assert erase(tmp_path, "churn", "the person", secret=SECRET).again
     assert sorted(PredictionLog(tmp_path).read("churn")["prediction_id"]) == sorted(wanted)
     assert sorted(LabelStore(tmp_path).read("churn")["prediction_id"]) == sorted(wanted)
@@ -301,6 +302,47 @@ def test_a_server_that_logs_and_seals_meanwhile_loses_no_row_of_others(tmp_path)
     erase(tmp_path, "churn", "the person", secret=SECRET)
     found = PredictionLog(tmp_path).read("churn")["prediction_id"].to_list()
     assert sorted(found) == sorted(logged)
+    assert b"theirs-" not in everything(tmp_path / "model=churn")
+    assert not list((tmp_path / "journal").iterdir())
+
+
+SERVING = """
+import sys
+import numpy as np
+from lifecycle.stores.predictions import PredictionWriter
+x = np.ones(1)
+with PredictionWriter(sys.argv[1], seal_seconds=1e6) as writer:
+    for line in sys.stdin:
+        name, key = line.split()
+        writer.append("churn", 1, name, time=1775044800000000, key=key, features={"x": x},
+                      prediction=x)
+        print("answered", flush=True)
+"""
+
+
+def test_another_process_goes_on_logging_and_seals_what_is_left(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVING, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def ask(name, key):
+            process.stdin.write(f"{name} {key}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "answered\n"
+
+        for number in range(3):
+            ask(f"theirs-{number}", "person")
+            ask(f"other-{number}", "another")
+        erased = erase(tmp_path, "churn", "person", secret=SECRET)
+        assert (erased.sealed, erased.unsealed) == (0, 3)
+        ask("other-3", "another")
+        assert keys(tmp_path) == ["another"] * 4
+        process.stdin.close()
+        process.wait()
+    assert keys(tmp_path) == ["another"] * 4
     assert b"theirs-" not in everything(tmp_path / "model=churn")
     assert not list((tmp_path / "journal").iterdir())
 
