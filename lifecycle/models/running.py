@@ -71,10 +71,14 @@ def load_onnx(content: bytes, spec: ModelSpec, *, graph: bool = False) -> Loaded
 
         return LoadedModel(spec, "onnx", of_numbers)
 
+    nulls = any(not item.required for item in spec.features if item.dtype == "string")
+    alone = len(blocks) == 1
+
     def of_both(columns: Columns) -> Output:
         numbers, texts = read(columns)
-        given = {"numbers": numbers, "texts": filled(texts, null)}
-        return finish(run(output, {name: given[name] for name in blocks})[0])
+        texts = filled(texts, null) if nulls else texts
+        given = {"texts": texts} if alone else {"numbers": numbers, "texts": texts}
+        return finish(run(output, given)[0])
 
     return LoadedModel(spec, "onnx", of_both)
 
@@ -110,15 +114,28 @@ def finisher(spec: ModelSpec) -> Callable[[Array], Output]:
             return Output(labels(scores, spec.classes, threshold=spec.threshold), scores)
 
         return of_many
-    threshold = spec.threshold
+    threshold, each = spec.threshold, _each(classes)
 
     def of_two(result: Array) -> Output:
         scores = result.astype(np.float64, copy=False)
+        if len(scores) == 1:
+            ((first, second),) = scores.tolist()
+            return Output(
+                each[second > first if threshold is None else second >= threshold], scores
+            )
         positive = scores[:, 1]
         chosen = positive > scores[:, 0] if threshold is None else positive >= threshold
         return Output(classes[chosen.view(np.int8)], scores)
 
     return of_two
+
+
+def _each(classes: Array) -> list[Array]:
+    """An array of one label for each class, shared by all answers of one row."""
+    each = [classes[at : at + 1] for at in range(len(classes))]
+    for item in each:
+        item.flags.writeable = False
+    return each
 
 
 def reader(blocks: Mapping[str, Sequence[str]], spec: ModelSpec, accepted: Any) -> Reader:
@@ -146,8 +163,10 @@ def reader(blocks: Mapping[str, Sequence[str]], spec: ModelSpec, accepted: Any) 
         return np.ascontiguousarray(joined.T, dtype=np.float64)
 
     def text_block(columns: Columns) -> Array:
-        first = columns[texts[0]]
-        found = np.empty((len(first), len(texts)), dtype=object)
+        rows = len(columns[texts[0]])
+        if rows == 1:
+            return np.array([[columns[name][0] for name in texts]], dtype=object)
+        found = np.empty((rows, len(texts)), dtype=object)
         for place, name in enumerate(texts):
             found[:, place] = columns[name]
         return found
@@ -234,10 +253,8 @@ class Flat:
         return answer
 
     def _two(self, read: Reader, spec: ModelSpec) -> Callable[[Columns], Output]:
-        finish, classes, threshold = finisher(spec), class_array(spec.classes), spec.threshold
-        alone = [classes[:1], classes[1:]]
-        for item in alone:
-            item.flags.writeable = False
+        finish, threshold = finisher(spec), spec.threshold
+        alone = _each(class_array(spec.classes))
 
         def answer(columns: Columns) -> Output:
             raw = self.raw(*read(columns))

@@ -282,3 +282,19 @@ def test_running_needs_neither_scikit_learn_nor_pandas(tmp_path):
         [sys.executable, "-c", ALONE, str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_model_of_texts_alone_has_one_block(required):
+    features = (Column("plan", "string", required=required),)
+    levels = ["a", "b", "c"] if required else ["a", "b", None]
+    frame = pd.DataFrame({"plan": levels * 20}, dtype=object)
+    made = make_pipeline(
+        OneHotEncoder(handle_unknown="ignore"), RandomForestClassifier(3, random_state=0)
+    ).fit(frame, np.array(["no", "yes", "yes"] * 20))
+    spec = ModelSpec(1, "binary", features, classes=("no", "yes"))
+    model = load_onnx(exact(made, features), spec)
+    for asked in (levels, levels[2:], ["never seen"]):
+        found = model.predict({"plan": np.array(asked, dtype=object)})
+        wanted = made.predict_proba(pd.DataFrame({"plan": asked}, dtype=object))
+        np.testing.assert_allclose(found.scores, wanted, atol=1e-12)
