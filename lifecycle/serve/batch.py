@@ -121,14 +121,17 @@ class Batcher:
         line.waiting.append(_Asked(choice, rows, done, begun or time.perf_counter_ns()))
         self._count += 1
         if not self._soon:
-            self._soon = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._on_next_turn()
 
     def close(self) -> None:
         """End the threads when what they do is done."""
         for line in self._lines.values():
             if line.thread is not None:
                 line.thread.shutdown()
+
+    def _on_next_turn(self) -> None:
+        self._soon = True
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         """Predict what waits, but for the models whose thread is busy."""
@@ -252,7 +255,8 @@ class Batcher:
         def back(predicted: list[Predicted]) -> None:
             line.busy = []
             self._settle(predicted)
-            self._serve(line)
+            if line.waiting and not self._soon:  # whoever was answered may ask again at once
+                self._on_next_turn()
 
         def finished(future: Future[list[Predicted]]) -> None:
             with suppress(RuntimeError):  # the loop has ended

@@ -312,6 +312,28 @@ def test_while_a_thread_predicts_requests_gather():
     assert all(name.startswith("lifecycle-predict") for name in model.threads)
 
 
+def test_those_that_were_answered_ask_again_in_one_call():
+    model = Model(seconds=0.002)
+    engine = engine_of(model)
+    engine.paced("m", 1).measured(1, 5_000_000)
+
+    async def client(batcher, value):
+        for _ in range(5):
+            answered = asyncio.get_running_loop().create_future()
+            choice = engine.choose()
+            rows = choice.slot.decoder.json(body(value))
+            batcher.ask(choice, rows, answered.set_result, begun=0)
+            assert (await answered).predictions == [2.0 * value]
+
+    async def story():
+        batcher = Batcher(engine)
+        await asyncio.wait_for(asyncio.gather(*(client(batcher, v) for v in range(8))), 20)
+        batcher.close()
+
+    asyncio.run(story())
+    assert model.sizes == [8] * 5
+
+
 def test_too_many_that_wait_are_sent_away_and_too_late_ones_told(tmp_path):
     gate = threading.Event()
     with PredictionWriter(tmp_path, background=False) as writer:
