@@ -1,6 +1,7 @@
 """A log that holds no clear values of some columns is monitored by the others, which is said."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -62,6 +63,11 @@ def test_the_same_rows_in_a_table_are_monitored_by_all_columns(
     live = make_churn(480, seed=1, start="2025-03-03 12:00")
     report = monitor(masked, live)
     assert {"support_calls", "plan", "charges"} <= report.drift.columns.keys()
+
+
+def test_the_page_shows_the_columns_that_are_there(masked: Config, tmp_path: Path) -> None:
+    monitor(masked, since="2025-03-01", html=tmp_path / "page.html")
+    assert "tenure" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_segment_of_the_metrics_may_be_masked(masked: Config) -> None:
