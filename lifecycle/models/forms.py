@@ -212,9 +212,11 @@ class Forms:
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name!r} has {rows}" for name, rows in lengths.items())
             raise DataError(f"the columns have different lengths: {listed}", fix="send all rows")
-        for name, values in given.items():
-            if values.dtype.kind == "f" and np.isinf(values).any():
-                raise DataError(f"column {name!r} is out of range", fix="send finite numbers")
+        named = data.items() if isinstance(data, (Mapping, pd.DataFrame)) else [(form, data)]
+        for name, values in named:
+            numbers = np.asarray(values) if hasattr(values, "dtype") else np.empty(0)
+            if numbers.dtype.kind == "f" and np.isinf(numbers).any():
+                raise DataError(f"{str(name)!r} is out of range", fix="send finite numbers")
         return given
 
     def _fitted(self, form: str, data: Any) -> Any:

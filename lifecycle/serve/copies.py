@@ -221,6 +221,7 @@ def warmed(ref: ModelRef, folder: Path, config: Config) -> Slot:
                 f"{ref} fails on its own example: {type(error).__name__}: {error}", where=folder
             ) from error
     one = replace(one, example=body)
-    if one.loaded.together or not separable(one.loaded, rows.columns):
+    alone = one.loaded.forms is not None  # what it is given has no columns to put together
+    if one.loaded.together or alone or not separable(one.loaded, rows.columns):
         return one
     return replace(one, loaded=replace(one.loaded, together=True))

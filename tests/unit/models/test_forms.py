@@ -78,6 +78,8 @@ REFUSED = [
     (tensor(-1, 2), "inputs", "7", "'inputs'"),
     (tensor(-1, 2), "inputs", '{"x": [[1, 2]]}', "'inputs' cannot be read"),
     (tensor(-1, 1, kind="float32"), "inputs", "[[1e39]]", "out of range"),
+    (tensor(-1, 1, 1, kind="float32"), "instances", "[[[1e39]]]", "out of range"),
+    (tensor(-1, 1, kind="float32", name="x"), "inputs", '{"x": [[1e39]]}', "'x' is out of range"),
     (tensor(-1, kind="int64"), "inputs", "[1.5]", "Expected `int`, got `float`"),
     (tensor(-1, kind="int64"), "inputs", "[99999999999999999999]", "'inputs'"),
     (tensor(-1, kind="bool"), "inputs", "[1]", "Expected `bool`"),
