@@ -19,6 +19,7 @@ nobody was told it.
 
 import asyncio
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import Refused
 
+SWITCH_SECONDS = 0.0005  # a thread that computes gives the interpreter to the loop so often
 _LOG = logging.getLogger("lifecycle.serve")
 
 Done = Callable[[Answer | Exception], None]
@@ -250,6 +252,8 @@ class Batcher:
         loop = asyncio.get_running_loop()
         if line.thread is None:
             line.thread = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-predict")
+            # the loop asks for it once a callback: by default it waits 5 ms each time
+            sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         line.busy = batch
 
         def back(predicted: list[Predicted]) -> None:

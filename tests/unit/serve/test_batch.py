@@ -1,5 +1,6 @@
 import asyncio
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -332,6 +333,7 @@ def test_those_that_were_answered_ask_again_in_one_call():
 
     asyncio.run(story())
     assert model.sizes == [8] * 5
+    assert sys.getswitchinterval() <= 0.0005  # so that the loop goes on meanwhile
 
 
 def test_too_many_that_wait_are_sent_away_and_too_late_ones_told(tmp_path):
