@@ -7,7 +7,6 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
-    BaggingClassifier,
     RandomForestClassifier,
     StackingClassifier,
     VotingClassifier,
@@ -138,14 +137,6 @@ def stump_votes(model):
 )  # fmt: skip
 def test_what_cannot_be_written_is_named(made, reason):
     with pytest.raises(Unsupported, match=reason):
-        written(answer, made)
-
-
-def test_parts_that_know_fewer_classes_are_refused():
-    rare = (np.arange(len(X)) < 3).astype(int)
-    made = BaggingClassifier(n_estimators=8, max_samples=10, random_state=1).fit(X, rare)
-    assert any(len(part.classes_) < 2 for part in made.estimators_)
-    with pytest.raises(Unsupported, match="know different classes"):
         written(answer, made)
 
 
