@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import signal
 import socket
@@ -60,7 +61,10 @@ def command(config, port, *more):
 def started(config, *more):
     """The process, its line, and the port of its calls."""
     port = free_port()
-    process = subprocess.Popen(command(config, port, *more), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(config, port, *more),
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "LIFECYCLE_SERVE_DRAIN_SECONDS": "2"},
+    )  # fmt: skip
     lines = []
     try:
         for line in process.stderr:
@@ -134,7 +138,7 @@ def _listening(parent, port):
     return found
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_calls_and_requests_are_answered_until_the_end_and_none_is_lost(config, workers):
     """Clients that keep calling: each call is answered, or was never taken; all are in the log."""
     put(config, 3.0)
