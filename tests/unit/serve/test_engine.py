@@ -1,5 +1,4 @@
 import gc
-import json
 import threading
 import weakref
 from dataclasses import replace
@@ -7,16 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lifecycle.errors import LogError, ModelNotFound, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.records import Arm, Plan
 from lifecycle.serve.engine import Engine
-from lifecycle.serve.jsonable import jsonable
-from lifecycle.serve.pace import INLINE_NS, Pace
-from lifecycle.serve.protocols.mlflow import success
 from lifecycle.serve.slots import SlotTable
 from lifecycle.stores import ids
 from lifecycle.stores.predictions import PredictionLog, PredictionWriter
@@ -136,83 +130,6 @@ def test_prediction_may_run_in_another_thread(engine):
     assert engine.record(choice, rows, found[0], begun=0).predictions == ["no", "yes"]
 
 
-def test_one_slow_call_is_no_slow_model():
-    pace = Pace()
-    for _ in range(5):
-        pace.measured(1, 50_000)
-        pace.measured(100, 200_000)
-    pace.measured(1, 900_000_000)
-    pace.measured(100, 900_000_000)
-    assert pace.expected(1) == 50_000
-    assert pace.expected(100) == 200_000
-    for _ in range(10):
-        pace.measured(1, 5_000_000)
-    assert pace.expected(1) > 2_000_000
-
-
-def test_a_fast_model_that_the_loop_kept_waiting_comes_back_from_the_thread():
-    pace = Pace()
-    pace.measured(1, 5_000_000)
-    pace.measured(1, 5_000_000)  # the machine was busy, twice
-    for _ in range(4):
-        assert pace.expected(1) >= INLINE_NS
-        pace.measured_in_thread(1, 6_000_000, 20_000)  # of which it waited for the interpreter
-    assert pace.expected(1) < INLINE_NS
-    pace.measured(1, 30_000)
-    assert pace.expected(1) < INLINE_NS
-
-
-def test_a_model_that_waits_is_tried_ever_more_rarely():
-    pace, tried = Pace(), 0
-    pace.measured(1, 50_000_000)
-    for _ in range(1000):
-        if pace.expected(1) < INLINE_NS:
-            pace.measured(1, 50_000_000)  # it stops the loop
-            tried += 1
-        else:
-            pace.measured_in_thread(1, 50_000_000, 20_000)
-    assert 1 <= tried <= 8
-
-
-def test_a_model_that_computes_stays_in_the_thread():
-    pace = Pace()
-    pace.measured(1, 3_000_000)
-    for _ in range(100):
-        pace.measured_in_thread(1, 4_000_000, 3_000_000)
-        assert pace.expected(1) >= INLINE_NS
-
-
-def test_pace_knows_long_from_short():
-    pace = Pace()
-    assert pace.expected(1) == 0
-    pace.measured(1, 200_000)
-    assert pace.expected(1) == 200_000
-    assert pace.expected(10_000) > 1_000_000
-    pace.measured(1000, 1_000_000)
-    assert pace.expected(100) == 200_000
-    assert pace.expected(5000) == pytest.approx(5_000_000)
-    pace.measured(1, 100_000)
-    assert 100_000 < pace.expected(1) < 200_000
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (np.array([1, 2]), [1, 2]),
-        (np.array([True]), [True]),
-        (np.array([[0.5, 0.25]]), [[0.5, 0.25]]),
-        (np.array(["a", None], dtype=object), ["a", None]),
-        (pd.DataFrame({"a": [1], "b": ["x"]}), [{"a": 1, "b": "x"}]),
-        (pd.Series([1.5], name="y"), [{"y": 1.5}]),
-        ([{"a": np.int64(1)}], [{"a": 1}]),
-        (pd.DataFrame({"t": [pd.Timestamp("2026-01-01")]}), [{"t": "2026-01-01T00:00:00"}]),
-        ({"a": np.array([1])}, {"a": [1]}),
-    ],
-)
-def test_answers_are_what_mlflow_makes_of_them(answer, expected):
-    assert jsonable(answer) == expected
-
-
 def test_frames_are_answered_as_records_and_logged_as_text(make_slot, engine, tmp_path):
     def answer(columns):
         frame = pd.DataFrame({"low": columns["age"] - 1, "high": columns["age"] + 1})
@@ -305,36 +222,3 @@ def test_another_version_is_measured_by_itself(make_slot):
     assert engine.expected(old, 1) > 0.0
     engine.table = SlotTable().with_only(make_slot(8))
     assert engine.expected(engine.choose("churn"), 1) == 0.0
-
-
-@given(calls=st.lists(st.tuples(st.integers(1, 10_000), st.integers(1, 10**10)), max_size=8))
-@settings(max_examples=100, deadline=None)
-def test_more_rows_are_never_expected_to_be_faster(calls):
-    pace = Pace()
-    for rows, nanoseconds in calls:
-        pace.measured(rows, nanoseconds)
-    expected = [pace.expected(rows) for rows in (1, 8, 9, 100, 10_000)]
-    assert expected == sorted(expected)
-    if calls:
-        assert min(pace.call, pace.row) >= 0.0
-        assert expected[-1] > 0.0
-
-
-cells = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=5)
-nests = st.recursive(
-    cells | cells.map(lambda cell: np.array([cell], dtype=object)),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.tuples(inner, inner)
-        | st.dictionaries(st.integers() | st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(answer=nests)
-@settings(max_examples=150, deadline=None)
-def test_any_answer_can_be_sent_and_read_again(answer):
-    body = success(jsonable(answer))
-    found = json.loads(body, parse_constant=pytest.fail)
-    assert found.keys() == {"predictions"}
