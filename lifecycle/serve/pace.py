@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 INLINE_NS = 1_000_000  # what takes longer is predicted in a thread of its own
 _SHARE = 0.2  # weight of the newest measurement
+_PATIENCE = 4  # calls
 _SMALL = 8  # rows up to which a call costs the same
 
 
@@ -27,10 +28,12 @@ class Pace:
     last_call: float = math.inf  # as measured last
     last_row: float = math.inf
     slow: int = 0  # calls in the thread that computed little and took long all the same
-    patience: int = 4  # so many of these, and the loop's thread is tried again
+    patience: int = _PATIENCE  # so many of these, and the loop's thread is tried again
 
     def measured(self, rows: int, nanoseconds: int) -> None:
         """Take in the time of one call."""
+        if nanoseconds < INLINE_NS:
+            self.patience = _PATIENCE
         if rows <= _SMALL:
             cost, self.last_call = min(nanoseconds, self.last_call), nanoseconds
             self.call += (_SHARE if self.call else 1.0) * (cost - self.call)
