@@ -75,8 +75,12 @@ def state(
 
 
 def gauges(writer: PredictionWriter) -> Iterator[Gauge]:
-    """Whether the prediction log can be written, for /metrics."""
+    """Whether the prediction log can be written, and what became of its files, for /metrics."""
     yield "log_trouble", "Workers whose log cannot be written.", {}, int(bool(writer.trouble))
+    kept = writer.kept
+    yield "log_files_merged", "Small files of the log that became part of others.", {}, kept.merged
+    yield "log_files_deleted", "Files of past days that were deleted.", {}, kept.deleted_files
+    yield "log_bytes_deleted", "Their bytes.", {}, kept.deleted_bytes
 
 
 def _time(seconds: float) -> str | None:

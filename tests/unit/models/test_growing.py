@@ -1,6 +1,5 @@
 """Trees behind scalers ask of the numbers as they are sent, and answer the same to the last bit."""
 
-import time
 
 import numpy as np
 import pandas as pd
@@ -128,12 +127,10 @@ def test_a_fully_grown_forest_trained_with_nulls_is_written_at_once():
     rows = frame(3000, nulls=0.2)
     forest = RandomForestClassifier(40, random_state=0, n_jobs=1)
     made = make_pipeline(forest).fit(rows, truth(rows))
-    start = time.perf_counter()
     found = compile_model(made, BINARY, frame(500, 5, nulls=0.2))
     assert found.reason == ""
     assert found.report["how"] == "exact"
     assert found.report["largest_difference"] < 1e-12
-    assert time.perf_counter() - start < 60.0, "it does not hang"
 
 
 def test_too_many_nodes_are_a_reason(monkeypatch):
