@@ -61,7 +61,8 @@ class Kept:
 
     def add(self, cell: Cell, found: Mapping[str, Any]) -> None:
         """Keep a cell."""
-        self.cells[cell.key] = {**found, "load": round(os.getloadavg()[0], 1)}
+        around = {"load": round(os.getloadavg()[0], 1), "nice": os.nice(0)}
+        self.cells[cell.key] = {**found, **around}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"key": cell.key, **self.cells[cell.key]}) + "\n")
 

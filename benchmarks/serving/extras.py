@@ -14,13 +14,17 @@ from turns import WARM_SECONDS, drive, placed, run, said
 
 OURS = SERVERS["ours"]
 FULL = Load(64)
+EACH = 32  # connections a worker: as many requests meet in a batch of one as of two
 HALF = 0.5
 WORKERS = "workers"
 LATENCY = "latency"
 
 
 def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
-    """CPU time a request with one worker and with two, which share the cores with the client."""
+    """CPU time a request with one worker and with two, both on the core of the servers.
+
+    On the client's core a second worker would be charged for what the client does to its caches.
+    """
     cells = {
         workers: [
             Cell(OURS.name, subject.name, f"{workers} {WORKERS}", turn)
@@ -36,10 +40,10 @@ def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None
             said(f"{subject.name}: {workers} workers")
             place = placed(OURS, subject, given, workers=workers)
             try:
-                running, _ = start(OURS, place, ",".join(map(str, cores())))
+                running, _ = start(OURS, place, cores()[0])
                 stack.enter_context(running)
                 check(OURS, place)
-                drive(OURS, place, FULL, WARM_SECONDS)
+                drive(OURS, place, Load(EACH * workers), WARM_SECONDS)
             except BenchError as error:
                 kept.add(cells[workers][0], {"failed": str(error)})
                 continue
@@ -49,7 +53,8 @@ def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None
             for workers, (running, place) in idle.items():
                 running.go_on()
                 try:
-                    kept.add(cells[workers][turn], run(running, OURS, place, FULL, given.seconds))
+                    load = Load(EACH * workers)
+                    kept.add(cells[workers][turn], run(running, OURS, place, load, given.seconds))
                 except BenchError as error:
                     kept.add(cells[workers][turn], {"failed": str(error)})
                 running.pause()

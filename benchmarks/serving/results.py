@@ -95,7 +95,7 @@ def document(kept: Kept, *, command: str, minutes: float, environments: Path) ->
     how = (
         f"One worker on core 0, the client on core 1; medians of {runs} alternating runs; bodies "
         f"of one row have 1.2 kB, long ones {ASKED} rows. Load average of the machine while the "
-        f"cells were measured: {loads(kept)}{niceness()}. This run took {minutes:.0f} minutes:"
+        f"cells were measured: {loads(kept)}{niceness(kept)}. This run took {minutes:.0f} minutes:"
     )
     lines = [
         "# Serving, side by side", "",
@@ -215,7 +215,7 @@ def rest(kept: Kept) -> list[str]:
              "CPU time a request with two workers", "answers that were compared"]  # fmt: skip
     note = (
         "Memory is resident, the most that was seen after a load. CPU time is user and system "
-        "time of all processes at 64 connections; both workers share both cores with the client."
+        "time of all processes at 32 connections a worker, two on the core of the servers."
     )
     return ["## Start, memory, two workers", "", note, "", *markdown(heads, body)] if body else []
 
@@ -236,7 +236,7 @@ def latencies(kept: Kept) -> list[str]:
              "client busy"]  # fmt: skip
     note = (
         "Poisson arrivals at half of the server's own capacity at 64 connections; latency counts "
-        "from when a request was due."
+        "from when a request was due. Where the client was late by as much, the figure is its own."
     )
     return ["## Latency at half of the capacity, open loop", "", note, "",
             *markdown(heads, body)] if body else []  # fmt: skip
@@ -299,10 +299,10 @@ def loads(kept: Kept) -> str:
     return f"{min(found):.1f} to {max(found):.1f}" if found else "not measured"
 
 
-def niceness() -> str:
-    """Whether everything ran with another priority, as under `nice -n -10`."""
-    found = os.nice(0)
-    return f"; niceness {found}" if found else ""
+def niceness(kept: Kept) -> str:
+    """Whether some cells ran with another priority, as under `nice -n -10`."""
+    found = sorted({item.get("nice", 0) for item in kept.cells.values()})
+    return f"; niceness {' and '.join(map(str, found))}" if any(found) else ""
 
 
 def own() -> str:

@@ -428,6 +428,9 @@ def test_cells_are_kept_and_a_line_that_was_cut_off_is_measured_again(tmp_path: 
     assert not kept.has(Cell("ours", "linear", "16", 2))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
     assert kept.cells["ours|linear|16|0"]["load"] >= 0
+    assert "niceness" not in written(kept)
+    kept.cells["ours|linear|16|0"]["nice"] = -10
+    assert "; niceness -10 and 0. This run" in written(kept)
 
 
 def test_what_failed_and_who_is_named_is_measured_again(tmp_path: Path):
