@@ -51,12 +51,9 @@ class Kept:
         self._write()
 
     def forget(self, servers: tuple[str, ...]) -> None:
-        """Drop the cells of some servers, and all that failed: they are measured again."""
-        self.cells = {
-            key: found
-            for key, found in self.cells.items()
-            if key.split("|")[0] not in servers and "failed" not in found
-        }
+        """Drop the cells of some servers: they are measured again."""
+        kept = {key: item for key, item in self.cells.items() if key.split("|")[0] not in servers}
+        self.cells = kept
         self._write()
 
     def add(self, cell: Cell, found: Mapping[str, Any]) -> None:
@@ -67,8 +64,8 @@ class Kept:
             file.write(json.dumps({"key": cell.key, **self.cells[cell.key]}) + "\n")
 
     def has(self, cell: Cell) -> bool:
-        """Whether a cell is there."""
-        return cell.key in self.cells
+        """Whether a cell was measured; one that failed is tried again."""
+        return "failed" not in self.cells.get(cell.key, {"failed": "not measured"})
 
     def turns(self, server: str, model: str, what: str) -> Iterator[dict[str, Any]]:
         """The runs of a cell that were measured, by turn; a failed one is empty."""

@@ -439,8 +439,10 @@ def test_what_failed_and_who_is_named_is_measured_again(tmp_path: Path):
     )
     kept.add(Cell("ray", "linear", "1"), {"failed": "no"})
     kept.forget(("ours",))
-    assert list(kept.cells) == ["mlflow|linear|1|0"]
-    assert list(Kept(tmp_path / "c").cells) == ["mlflow|linear|1|0"]
+    assert list(kept.cells) == list(Kept(tmp_path / "c").cells)
+    assert list(kept.cells) == ["mlflow|linear|1|0", "ray|linear|1|0"]
+    assert not kept.has(Cell("ray", "linear", "1"))
+    assert "- Ray Serve, linear, 1: no" in written(kept)  # until it is measured
 
 
 def test_a_ratio_is_of_runs_that_came_after_one_another(tmp_path: Path):
