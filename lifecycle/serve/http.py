@@ -25,6 +25,7 @@ from lifecycle.serve.wire import Headers, Request, Response
 
 HEAD_BYTES = 64 * 1024  # the longest request line with its headers
 PIPELINED = 16  # requests of one connection that may wait for the one before them
+FRESH_SECONDS = 1.0  # in which a connection that was just opened is expected to ask
 LINGER = 2.0  # seconds that a refused request may still send, so that its answer is not lost
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -110,7 +111,7 @@ class Http:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being received or answered."""
+        """Whether a request is being received or answered, or about to come."""
         return any(connection.busy for connection in self.connections)
 
     @property
@@ -143,7 +144,9 @@ class Connection(asyncio.Protocol):
         self._size = 0  # bytes of the head, then of the body
         self._in_head = True
         self._receiving = False  # a request has begun and is not whole
-        self._since = http.now  # when it began, or when the last answer went out
+        self._fresh = True  # it has sent nothing yet
+        # when it was opened, when the request began, or when the last answer went out
+        self._since = time.monotonic()
         self._waiting: deque[tuple[Request, bool, bool]] = deque()
         self._answering = False
         self._keep, self._old, self._bodyless = True, False, False  # of the one that is answered
@@ -153,8 +156,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being received or answered."""
-        return self._receiving or self.answering
+        """Whether a request is being received or answered, or about to come."""
+        expected = self._fresh and time.monotonic() - self._since < FRESH_SECONDS
+        return self._receiving or self.answering or expected
 
     @property
     def answering(self) -> bool:
@@ -189,7 +193,7 @@ class Connection(asyncio.Protocol):
         if self._in_head:
             self._size += len(data)
             if not self._receiving:
-                self._receiving, self._since = True, self.http.now
+                self._receiving, self._since, self._fresh = True, self.http.now, False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:

@@ -18,14 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifecycle.config import Config
 from lifecycle.errors import ServeError
 from lifecycle.serve import rpc
 from lifecycle.serve.building import Built, build, described
-from lifecycle.serve.http import Connection, Http
 from lifecycle.serve.logs import say, set_up
+
+if TYPE_CHECKING:
+    from lifecycle.serve.http import Http
 
 BACKLOG = 2048
 DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop
@@ -129,6 +131,8 @@ async def answer(
         announce: called when the worker answers.
         tls: the certificate; None: plain HTTP.
     """
+    from lifecycle.serve.http import Connection, Http  # httptools is of an extra
+
     loop, stop = asyncio.get_running_loop(), Stop()
     figures = built.app.engine.figures
     http = Http(
@@ -152,7 +156,11 @@ async def answer(
         await _until(
             lambda: stop.hurried or not (http.connections or (calls and not calls.quiet)), kept
         )
+        last = _pending(listener)
         server.close()
+        for client in last:
+            with contextlib.suppress(OSError):  # it has left meanwhile
+                await loop.connect_accepted_socket(lambda: Connection(http), client, ssl=tls)
         http.close_idle()
         receive = 0.0 if stop.hurried else RECEIVE_SECONDS
         ending = loop.create_task(calls.stop(DRAIN_SECONDS, receive=receive)) if calls else None
@@ -167,7 +175,16 @@ async def answer(
         http.abort()
 
 
-async def _look(http: Http, built: Built) -> None:
+def _pending(listener: socket.socket) -> list[socket.socket]:
+    """Clients that have connected and were not taken yet: closing the listener would reset them."""
+    found = []
+    with contextlib.suppress(OSError):  # there is none any more
+        while True:
+            found.append(listener.accept()[0])
+    return found
+
+
+async def _look(http: "Http", built: Built) -> None:
     while True:
         http.look()
         built.look()

@@ -305,6 +305,28 @@ def test_connections_are_busy_while_they_are_asked_or_answer():
     run(story)
 
 
+def test_a_connection_that_was_just_opened_is_given_a_moment_to_ask():
+    async def story():
+        async with serving() as (connect, http, _echo):
+            reader, writer = await connect()
+            while not http.connections:
+                await asyncio.sleep(0.01)
+            assert http.busy
+            http.closing = True
+            http.close_idle()
+            writer.write(GET)
+            assert (await answer(reader))[0] == 200
+            silent, _ = await connect()
+            while not http.connections:
+                await asyncio.sleep(0.01)
+            while http.busy:  # for a second, not for ever
+                await asyncio.sleep(0.05)
+            http.close_idle()
+            assert await asyncio.wait_for(silent.read(), 5) == b""
+
+    run(story)
+
+
 # many at once -----------------------------------------------------------------------------------
 
 
