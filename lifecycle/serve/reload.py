@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 GLANCE_SECONDS = 0.2  # between two looks whether another worker was told to hurry
+LEDGER_SECONDS = 20.0  # between looks at the ledger while the alias stands
 RETRY_SECONDS = 60.0  # before a version that could not be loaded is tried again
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -78,6 +79,7 @@ class Watch:
         self._troubles: dict[ModelRef, str] = {}
         self._client: MlflowClient | None = None
         self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
+        self._settled: dict[ModelRef, float] = {}  # when the ledger named what serves
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._told = shared / "hurry" if shared else None  # its time says when a worker was told
@@ -178,9 +180,12 @@ class Watch:
     def _fetched(self, ref: ModelRef, serving: Slot | None) -> Slot | None:
         """A warmed slot of what the reference means; None when that serves, or cannot."""
         assert self._client is not None
+        if serving and self._stands(self._client, ref, serving):
+            return None
         version = registry.find(self._client, ref)
         loaded = serving.loaded.version if serving else None
         if loaded and (loaded.version, loaded.digest) == (version.version, version.digest):
+            self._settled[ref] = time.monotonic()
             self.engine.figures.reasons.pop(ref.name, None)  # what was refused is not asked for
             return None
         mark = (ref.name, version.version)
@@ -208,6 +213,23 @@ class Watch:
             )
             return None
         return one
+
+    def _stands(self, client: "MlflowClient", ref: ModelRef, serving: Slot) -> bool:
+        """Whether the alias is where it was: one cheap question, a tenth of reading the ledger.
+
+        The ledger goes before the alias, so it is read as well every now and then, and at once
+        where anything is out of the ordinary.
+        """
+        settled = self._settled.get(ref)
+        if settled is None or time.monotonic() - settled > LEDGER_SECONDS:
+            return False
+        if ref in self._troubles or ref.name in self.engine.figures.reasons or not ref.alias:
+            return False
+        try:
+            pointed = client.get_model_version_by_alias(ref.name, ref.alias)
+        except Exception:  # noqa: BLE001 - the whole look says what is wrong
+            return False
+        return int(pointed.version) == serving.version
 
     def _trouble(self, ref: ModelRef, error: LifecycleError) -> None:
         """Count a registry that does not answer; say so once, not at every look."""

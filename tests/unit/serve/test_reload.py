@@ -325,3 +325,43 @@ def test_the_thread_outlives_what_nobody_thought_of(served, caplog):
     finally:
         watch.stop()
         watch._thread.join(20)
+
+
+def test_while_the_alias_stands_the_ledger_is_not_read(served, monkeypatch):
+    watch = Watch(served, Engine(SlotTable(), secret=b"s" * 32), ("churn",))
+    watch.load()
+    watch.poll()  # the ledger names what serves
+    looks = []
+    found = reload.registry.find
+    monkeypatch.setattr(reload.registry, "find", lambda *given: looks.append(1) or found(*given))
+    for _ in range(3):
+        watch.poll()
+    assert looks == []
+    assert watch.answered > 0
+    monkeypatch.setattr(reload, "LEDGER_SECONDS", 0.0)
+    watch.poll()
+    assert looks == [1], "but now and then it is"
+
+
+def test_an_alias_that_moves_is_seen_at_the_next_look(served):
+    engine = Engine(SlotTable(), secret=b"s" * 32)
+    watch = Watch(served, engine, ("churn",))
+    watch.load()
+    for version in (2, 1, 2):
+        watch.poll()
+        watch.poll()
+        connect(served).set_registered_model_alias("churn", "champion", str(version))
+        watch.poll()
+        assert list(engine.table.find("churn").slots) == [version]
+
+
+def test_an_alias_that_goes_is_told_though_it_stood(served):
+    watch = Watch(served, Engine(SlotTable(), secret=b"s" * 32), ("churn",))
+    watch.load()
+    watch.poll()
+    connect(served).delete_registered_model_alias("churn", "champion")
+    watch.poll()
+    assert "in production" in watch.trouble
+    connect(served).set_registered_model_alias("churn", "champion", "1")
+    watch.poll()
+    assert watch.trouble == ""
