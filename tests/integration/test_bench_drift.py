@@ -101,6 +101,7 @@ def test_the_check_against_evidently_sees_another_definition(monkeypatch):
         verify()
 
 
+@pytest.mark.slow
 def test_one_command_writes_a_table_with_a_column_for_each_rule(plugged: Path):
     rules = ["ours", "evidently", "alibi", "nannyml", "my_rules:never", "my_rules:broken"]
     done = bench(plugged, "--quick", "--windows=2", f"--rules={','.join(rules)}", "--only=timed")

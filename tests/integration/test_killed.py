@@ -262,6 +262,7 @@ def test_train_killed_all_over(most, churn, tmp_path, kill):
         assert artifacts.holdout(client, found[-1]).shape[0] > 0
 
 
+@pytest.mark.slow
 @points
 def test_monitor_killed_all_over(most, config, make_churn, kill, webhook):
     from lifecycle.workflows.monitor import monitor

@@ -213,7 +213,7 @@ def test_a_whole_server_killed_loses_nothing_that_it_answered(registry):
     assert all(held.get(token) == float(number) for number, token in answered.items())
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_server_told_to_stop_loses_nothing_that_was_sent(registry, workers):
     """Busy clients, and clients of kept connections that ask now and then."""
     with server(registry, workers, serve__drain_seconds=3.0) as (process, address, lines):

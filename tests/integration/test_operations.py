@@ -286,6 +286,7 @@ def local(config):
     return config
 
 
+@pytest.mark.slow
 def test_figures_are_of_all_workers_also_of_one_that_was_killed(local, tmp_path):
     token = keys.add(tmp_path / "keys.json", "web")
     values = values_of(local, serve__workers=2, serve__api_keys=str(tmp_path / "keys.json"))

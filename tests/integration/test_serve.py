@@ -214,6 +214,7 @@ def ask_until_it_ends(client, process):
     return answered
 
 
+@pytest.mark.slow
 def test_several_workers_share_a_port_and_the_dead_are_replaced(config):
     put(config, 2.0)
     with started(config, workers=2) as (process, client, lines):
