@@ -1,6 +1,5 @@
 """Trees behind scalers ask of the numbers as they are sent, and answer the same to the last bit."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
