@@ -18,14 +18,28 @@ _INSIDE = re.compile(
 
 def outward(text: str) -> str:
     """A message without what it tells of the inside: paths and addresses become `…`."""
-    line = " ".join(masked(text).split())
+    line = _printable(" ".join(_without_paths(text).split()))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
 def masked(text: str) -> str:
-    """A text in which paths and addresses are `…`, whole otherwise.
+    r"""A text in which paths and addresses are `…`, whole otherwise; what cannot be seen is named.
 
     >>> masked("the column 'a/b' is missing (/srv/train.parquet). Next: add it.")
     "the column 'a/b' is missing (…). Next: add it."
+    >>> print(masked("unknown field 'a\x1f'"))
+    unknown field 'a\x1f'
     """
+    return _printable(_without_paths(text))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        item if item.isprintable() else item.encode("unicode_escape").decode() for item in text
+    )
+
+
+def _without_paths(text: str) -> str:
     return _INSIDE.sub("…", text) if "/" in text or "\\" in text else text

@@ -39,6 +39,21 @@ def test_what_is_no_path_stays(text):
     assert masked(text) == outward(text) == text
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("a\x1fb", r"a\x1fb"),
+        ("a\x00", r"a\x00"),
+        ("a\nb", r"a\nb"),
+        ("\ud83d", r"\ud83d"),
+        ("é中", "é中"),
+    ],
+)
+def test_what_cannot_be_seen_is_named(given, seen):
+    assert masked(given) == seen
+    assert masked(given).isprintable()
+
+
 def test_one_line_of_bounded_length():
     assert outward("a\n  b\tc") == "a b c"
     assert len(outward("x" * 10_000)) == LONGEST + 1
