@@ -149,6 +149,9 @@ class Connection(asyncio.Protocol):
         self._since = time.monotonic()
         self._waiting: deque[tuple[Request, bool, bool]] = deque()
         self._answering = False
+        self._soon = False  # the next that waits is about to be answered
+        self._direct = True  # the request that is being parsed may be answered at once
+        self._full = False  # the client does not read
         self._keep, self._old, self._bodyless = True, False, False  # of the one that is answered
         self._deaf = False  # what else arrives is thrown away
         self._last = b""  # what is still to be said before the connection is closed
@@ -190,6 +193,7 @@ class Connection(asyncio.Protocol):
         """Parse; whole requests are handed on from `on_message_complete`."""
         if self._deaf:
             return
+        self._direct = True
         if self._in_head:
             self._size += len(data)
             if not self._receiving:
@@ -211,11 +215,14 @@ class Connection(asyncio.Protocol):
         return self.answering
 
     def pause_writing(self) -> None:
-        """The client does not read: take no more requests from it."""
+        """The client does not read: take and answer no more requests of it."""
+        self._full = True
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self._full = False
+        self._go_on()
         if len(self._waiting) < PIPELINED:
             self.transport.resume_reading()
 
@@ -274,14 +281,30 @@ class Connection(asyncio.Protocol):
             self._refuse(400, f"the request is not HTTP/1.1: it is HTTP/{version}")
             return
         old = version == "1.0"
-        if self._answering:
-            self._waiting.append((request, keep, old))
-            if len(self._waiting) >= PIPELINED:
-                self.transport.pause_reading()
-        else:
+        if self._direct and not self.answering:
+            self._direct = False  # what came with it waits a turn, so that a full client is seen
             self._answer(request, keep, old)
+            return
+        self._waiting.append((request, keep, old))
+        self._go_on()
+        if len(self._waiting) >= PIPELINED:
+            self.transport.pause_reading()
 
     # answers
+
+    def _go_on(self) -> None:
+        """Answer the next that waits on the next turn: many must not nest, nor pile up unread."""
+        if self._waiting and not (self._answering or self._soon or self._full):
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        self._soon = False
+        if self._waiting and not (self._answering or self._full):
+            request, keep, old = self._waiting.popleft()
+            if len(self._waiting) == PIPELINED - 1:
+                self.transport.resume_reading()
+            self._answer(request, keep, old)
 
     def _answer(self, request: Request, keep: bool, old: bool) -> None:
         self._answering = True
@@ -305,12 +328,7 @@ class Connection(asyncio.Protocol):
             self._waiting.clear()
             self.transport.close()
         elif self._waiting:
-            request, keep, old = self._waiting.popleft()
-            # on the next turn: many requests that wait must not nest
-            asyncio.get_running_loop().call_soon(self._answer, request, keep, old)
-            self._answering = True
-            if len(self._waiting) == PIPELINED - 1:
-                self.transport.resume_reading()
+            self._go_on()
         elif self._last:
             self._part()
         else:
@@ -337,7 +355,7 @@ class Connection(asyncio.Protocol):
         body = mlflow.failure(status, message)
         start = head(status, b"application/json", len(body), ((b"connection", b"close"),))
         self._last = start + b"\r\n" + body
-        if not self._answering:
+        if not self.answering:
             self._part()
 
     def _part(self) -> None:

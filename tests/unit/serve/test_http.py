@@ -569,6 +569,19 @@ def test_a_refusal_waits_for_the_answer_before_it():
     run(story)
 
 
+def test_a_refusal_waits_for_all_that_came_before_it():
+    async def story():
+        async with serving() as (connect, _, echo):
+            reader, writer = await connect()
+            writer.write(GET * 5 + b"nonsense\r\n\r\n")
+            statuses = [(await answer(reader))[0] for _ in range(6)]
+            assert statuses == [200] * 5 + [400]
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert len(echo.requests) == 5
+
+    run(story)
+
+
 def test_another_protocol_is_not_spoken():
     async def story():
         async with serving() as (connect, _, _echo):
