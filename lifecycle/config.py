@@ -61,8 +61,17 @@ class GatesConfig:
     floor: Mapping[str, float] = field(default_factory=dict)  # metric = least (or most) allowed
     margin: float = 0.0  # how much worse than the champion is still allowed
     width: float = 0.05  # a wider half interval of that difference: too few rows (share for errors)
-    alpha: float = 0.05  # of the champion gate
+    alpha: float = 0.05  # share of equal candidates that all gates together may refuse
     latency_ms: float = 50.0  # median of one row
+    size_mb: float = 0.0  # of the model's files; 0: any
+    slices: tuple[str, ...] = ()  # columns whose values are looked at one by one
+    slice_margin: float = 0.02  # how much worse a slice may be than the champion's
+    invariant: tuple[str, ...] = ()  # columns that must not change an answer
+    increasing: tuple[str, ...] = ()  # columns with which the answer may only rise
+    decreasing: tuple[str, ...] = ()  # columns with which the answer may only fall
+    calibration: float = 0.1  # how far scores may be from what was observed
+    protected: tuple[str, ...] = ()  # columns with the groups that are held equal
+    unfair: float = 0.1  # largest difference between those groups
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,24 @@ class StagesConfig:
 
     # the one named production is the alias champion
     order: tuple[str, ...] = ("none", "staging", "production", "archived")
+
+
+@dataclass(frozen=True)
+class ApprovalsConfig:
+    """`[approvals]`: who must agree before a version moves."""
+
+    needed: int = 0  # approvers other than the author; 0: nobody is asked
+    approvers: tuple[str, ...] = ()  # who may approve; empty: anyone but the author
+    stages: tuple[str, ...] = ("production",)  # the moves that need it
+    authenticated: bool = False  # only approvers whom the tracking server knows
+
+
+@dataclass(frozen=True)
+class SigningConfig:
+    """`[signing]`: who vouches for entries and files."""
+
+    key: str = ""  # file of the private key that signs; empty: nothing is signed
+    trusted: tuple[str, ...] = ()  # files of public keys; empty: signatures are not asked for
 
 
 @dataclass(frozen=True)
@@ -153,6 +180,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
     stages: StagesConfig = field(default_factory=StagesConfig)
+    approvals: ApprovalsConfig = field(default_factory=ApprovalsConfig)
+    signing: SigningConfig = field(default_factory=SigningConfig)
     models: ModelsConfig = field(default_factory=ModelsConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
     log: LogConfig = field(default_factory=LogConfig)
