@@ -35,6 +35,7 @@ from lifecycle.errors import (
     RegistryError,
     RegistryUnavailable,
 )
+from lifecycle.stores import signing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,10 +81,12 @@ def connect(config: Config) -> "MlflowClient":
         else:
             os.environ["MLFLOW_TRACKING_URI"] = before
         if scheme == "sqlite" or scheme in DATABASES:
-            return _prepared(address, scheme)
-        client = mlflow.MlflowClient(address, address)
-        client.search_registered_models(max_results=1)
-        return client
+            client = _prepared(address, scheme)
+        else:
+            client = mlflow.MlflowClient(address, address)
+            client.search_registered_models(max_results=1)
+    signing.remember(client, config.signing)
+    return client
 
 
 def reachable(config: Config, *, seconds: float = 3.0) -> None:
