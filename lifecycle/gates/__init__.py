@@ -18,13 +18,27 @@ becomes a refusal with the error as its reason.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from lifecycle.errors import LifecycleError
-from lifecycle.gates.given import GateInput, Missing, failed, passed, unsure
+from lifecycle.gates.given import Files, GateInput, Missing, Traffic, failed, passed, unsure
+from lifecycle.gates.sharing import shares
 from lifecycle.named import named
 from lifecycle.records import GateResult
 
-__all__ = ["TABLE", "Gate", "GateInput", "Missing", "failed", "passed", "run", "unsure"]
+__all__ = [
+    "TABLE",
+    "Files",
+    "Gate",
+    "GateInput",
+    "Missing",
+    "Traffic",
+    "failed",
+    "passed",
+    "run",
+    "shares",
+    "unsure",
+]
 
 Gate = Callable[[GateInput], "GateResult | Sequence[GateResult]"]
 
@@ -54,6 +68,8 @@ def run(names: Iterable[str], given: GateInput) -> tuple[GateResult, ...]:
         ConfigError: a name is unknown or cannot be imported; nothing was run.
     """
     gates: list[tuple[str, Gate]] = [(name, named(name, TABLE, kind="gate")) for name in names]
+    if not given.shares:
+        given = replace(given, shares=shares((name for name, _ in gates), given.limits.alpha))
     return tuple(result for name, gate in gates for result in _ask(name, gate, given))
 
 

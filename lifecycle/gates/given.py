@@ -8,6 +8,7 @@
 ([1, 2], 'regression')
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,42 @@ class Missing(DataError):
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """What callers sent lately, as the prediction log has it.
+
+    Attributes:
+        rows: model inputs of the newest requests, whichever version answered them.
+        hidden: features of which the log holds no value, or a hash only; they are not compared.
+        known: features that the versions took which answered; others cannot be in the log.
+        own: inputs of requests that this very version answered.
+        answers: what it answered to them then, row by row.
+    """
+
+    rows: pd.DataFrame
+    hidden: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None  # None: those of the rows
+    own: pd.DataFrame | None = None
+    answers: Output | None = None
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a version that a server would load.
+
+    Attributes:
+        sizes: bytes of each file, by its path in the version's folder.
+        format: what would be loaded, in words: onnx, skops, pickle.
+        risks: what in them may run code that is not ours, one sentence each.
+        refused: why they must not be loaded; empty where they may.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    format: str = ""
+    risks: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class GateInput:
     """What a gate may look at; it neither reads nor writes anything else.
 
@@ -41,6 +78,11 @@ class GateInput:
         champion_problem: why the champion did not answer.
         alone: why there is no champion to compare with, where there is none.
         weights: (n,) sample weights of the hold-out rows; None where all weigh the same.
+        reference: a sample of the rows that the candidate was made with.
+        traffic: the newest logged requests; None where there is no log.
+        files: the candidate's files; None where they were not looked at.
+        thresholds: by metric, what `mlflow.models.MetricThreshold` asks of it.
+        shares: alpha of each statistical gate, see `lifecycle.gates.sharing`.
     """
 
     candidate: LoadedModel
@@ -53,6 +95,11 @@ class GateInput:
     champion_problem: str = ""
     alone: str = "first version"
     weights: NDArray[Any] | None = None
+    reference: pd.DataFrame | None = None
+    traffic: Traffic | None = None
+    files: Files | None = None
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def spec(self) -> ModelSpec:
@@ -99,6 +146,16 @@ class GateInput:
             assert len(self.rows)
             raise DataError(self.problem or "the model did not answer its own hold-out rows")
         return self.output
+
+    def alpha(self, gate: str) -> float:
+        """The share of equal candidates that this gate may refuse; all of `alpha` when alone.
+
+        >>> import numpy as np
+        >>> model = LoadedModel(ModelSpec(1, "regression", ()), "sklearn", lambda columns: None)
+        >>> GateInput(model, shares={"champion": 0.03}).alpha("champion")
+        0.03
+        """
+        return self.shares.get(gate, self.limits.alpha)
 
     @property
     def metric(self) -> str:
