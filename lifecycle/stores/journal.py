@@ -48,6 +48,7 @@ from lifecycle.stores.rows import (
 
 SUFFIX = ".journal"
 _FRAME = struct.Struct("<II")
+_READ = 1 << 18  # bytes at a time: a journal is not held as a whole beside its rows
 _DISK = "free space or make the folder writable; nothing was logged for this request"
 
 
@@ -309,27 +310,27 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
 
 
 def _records(path: Path, *, damaged: bool) -> Iterator[tuple[int, Head | OldRecord | Record]]:
-    """Each record, and at which byte it begins."""
-    content = path.read_bytes()
-    place = 0
-    while place + _FRAME.size <= len(content):
-        length, checksum = _FRAME.unpack_from(content, place)
-        start, begin = place + _FRAME.size, place
-        place = start + length
-        if place > len(content):
-            return
-        payload = content[start:place]
-        if crc32(payload) != checksum:
-            if damaged:
+    """Each record, and at which byte it begins; what is appended meanwhile is left out."""
+    with path.open("rb", buffering=_READ) as file:
+        end, place = os.fstat(file.fileno()).st_size, 0
+        while place + _FRAME.size <= end:
+            length, checksum = _FRAME.unpack(file.read(_FRAME.size))
+            begin, start = place, place + _FRAME.size
+            place = start + length
+            if place > end:
                 return
-            raise _damage(path, f"at byte {start}")
-        try:
-            record = _decode(payload)
-        except msgspec.MsgspecError as error:
-            if damaged:
-                return
-            raise _damage(path, f"at byte {start}: {error}") from error
-        yield begin, record
+            payload = file.read(length)
+            if crc32(payload) != checksum:
+                if damaged:
+                    return
+                raise _damage(path, f"at byte {start}")
+            try:
+                record = _decode(payload)
+            except msgspec.MsgspecError as error:
+                if damaged:
+                    return
+                raise _damage(path, f"at byte {start}: {error}") from error
+            yield begin, record
 
 
 def _damage(path: Path, what: str) -> LogError:

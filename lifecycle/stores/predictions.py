@@ -41,6 +41,9 @@ from lifecycle.stores.upkeep import Kept
 __all__ = ["PredictionLog", "PredictionWriter"]
 
 UPKEEP_SECONDS = 600.0  # between merging and deleting sealed files
+TOGETHER = (
+    8  # so many full journals are sealed at once: a process for each would cost as much again
+)
 APART_BYTES = 4 << 20  # more is sealed by a process of its own, which does not hold up this one
 _RETRY_SECONDS = 1.0
 _LOGGER = logging.getLogger("lifecycle.log")
@@ -56,7 +59,7 @@ class PredictionWriter:
     Args:
         directory: the log's folder.
         seal_seconds: how long a row stays unsealed at most, about.
-        seal_bytes: a journal that is longer is sealed earlier.
+        seal_bytes: a journal that is longer is let go; several of these are sealed earlier.
         background: seal by itself.
         policy: what becomes of rows that cannot be written, as on a full disk: `strict` raises,
             so that nothing is answered that is not logged; `available` counts them and goes on.
@@ -125,7 +128,8 @@ class PredictionWriter:
             if not self._available:
                 raise
             self._miss(0, error)
-        self._due = clock.monotonic() + self._seconds
+        self._due = clock.monotonic() + self._seconds  # when all is sealed
+        self._filled = 0  # bytes that were let go since
         self._upkeep = clock.monotonic() + UPKEEP_SECONDS
         self._thread: threading.Thread | None = None
         if self._background:
@@ -217,11 +221,16 @@ class PredictionWriter:
             if self._losing:
                 self._losing = False
                 _LOGGER.warning("predictions are logged again; %d rows were not", self.lost)
-            if self._opened().size > self._bytes or clock.monotonic() > self._due:
+            due = clock.monotonic() > self._due
+            if due or self._opened().size > self._bytes:
                 try:
                     self._rotate()
                 except LogError as problem:  # this request is logged; the journal grows on
                     self.trouble = str(problem)
+                if due or self._filled > TOGETHER * self._bytes:
+                    self._due = clock.monotonic() + self._seconds
+                    self._filled = 0
+                    self._wake.set()
 
     def _opened(self) -> Journal:
         """The journal; one that could not be made is tried again every now and then.
@@ -256,19 +265,19 @@ class PredictionWriter:
 
     def _rotate(self) -> None:
         """Let a filled journal go, for whoever seals it; a new one takes its place."""
-        self._due = clock.monotonic() + self._seconds
         full = self._journal
         if full is None or not full.size:
             return
         self._journal = Journal(self.directory / "journal")
         full.close()
-        self._wake.set()
+        self._filled += full.size
 
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
                 with self._lock:
                     if clock.monotonic() >= self._due:
+                        self._due, self._filled = clock.monotonic() + self._seconds, 0
                         self._rotate()
                 self._seal()
                 self.trouble = ""

@@ -25,6 +25,12 @@ from lifecycle.stores.log import PredictionLog
 
 LONGEST = 3600.0  # seconds that one call may take
 _LOWEST = 19  # nice(2)
+# one thread; memory that is let go is used again, since new pages cost more than what is done there
+_ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}
 _CODE = f"import os; os.nice({_LOWEST}); from lifecycle.stores.upkeep import main; main()"
 
 
@@ -115,8 +121,10 @@ def apart(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C at the server does not end it half-way
-        env={**os.environ, "POLARS_MAX_THREADS": "1"},
+        # Ctrl-C at the server does not end it half-way. Not a session of its own: the kernel shares
+        # out cores by sessions first (sched_autogroup), where the lowest priority means nothing
+        process_group=0,
+        env={**os.environ, **_ENVIRONMENT},
     )
     end = time.monotonic() + LONGEST
     while True:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import DataError, LogError
-from lifecycle.stores import journal, sealed
+from lifecycle.stores import journal, predictions, sealed
 from lifecycle.stores.predictions import PredictionLog, PredictionWriter
 from lifecycle.stores.rows import COLUMNS, TIME
 
@@ -362,12 +362,36 @@ def test_sealing_happens_by_itself(tmp_path):
         append(writer)
         _wait(lambda: parquet(tmp_path))
     with PredictionWriter(tmp_path / "b", seal_seconds=1e6, seal_bytes=1000) as writer:
-        for index in range(20):
+        for index in range(150):
             append(writer, str(index))
         _wait(lambda: parquet(tmp_path / "b"))
-        assert len(PredictionLog(tmp_path / "b").read("churn")) == 20
+        assert len(PredictionLog(tmp_path / "b").read("churn")) == 150
     assert not list((tmp_path / "b" / "journal").iterdir())
     writer.close()
+
+
+def test_full_journals_are_let_go_and_wait_to_be_sealed_together(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=1e6, seal_bytes=1000) as writer:
+        for index in range(30):
+            append(writer, str(index))
+        let_go = len(list((tmp_path / "journal").glob("*.journal"))) - 1
+        assert 1 < let_go < predictions.TOGETHER
+        assert not parquet(tmp_path)
+        assert len(PredictionLog(tmp_path).read("churn")) == 30
+        writer.seal()
+        assert len(parquet(tmp_path)) == let_go + 1
+        assert len(PredictionLog(tmp_path).read("churn")) == 30
+
+
+def test_rows_are_sealed_in_time_also_while_journals_fill(tmp_path):
+    with PredictionWriter(tmp_path, seal_seconds=0.5, seal_bytes=2000) as writer:
+        for index in range(200):
+            append(writer, str(index))
+            if parquet(tmp_path):
+                break
+            threading.Event().wait(0.05)
+        assert parquet(tmp_path)
+        assert writer.trouble == ""
 
 
 def _wait(happened):

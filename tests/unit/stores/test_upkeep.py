@@ -219,3 +219,19 @@ def test_a_lock_of_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LogError, match="cannot be changed"), held(tmp_path / "file", UPKEEP):
         pass
+
+
+def test_the_process_has_a_group_of_its_own_in_our_session(tmp_path, monkeypatch):
+    # a session of its own would have a share of the core as large as the server's
+    told = "f'{os.getpgid(0)} {os.getpid()} {os.getsid(0)}'"
+    code = f"import os, json; print(json.dumps({{'note': {told}}}))"
+    monkeypatch.setattr(upkeep, "_CODE", code)
+    group, process, session = apart(tmp_path).note.split()
+    assert group == process
+    assert int(session) == os.getsid(0)
+
+
+def test_the_process_has_the_lowest_priority(tmp_path, monkeypatch):
+    code = upkeep._CODE.partition("from lifecycle")[0]
+    monkeypatch.setattr(upkeep, "_CODE", f"{code} print('{{\"merged\":', os.nice(0), '}}')")
+    assert apart(tmp_path).merged == 19
