@@ -35,7 +35,8 @@ ERRORS = """\
 
 Every error is a `LifecycleError` and says what was wrong, where, and the next step. On the command
 line it is one line on standard error, or `{"error": {…}}` on standard output with `--json`. The
-exit code is 1, for `GateRefused` 2, or 3 when the gates had not enough evidence.
+exit code is 1, for `ApprovalRefused` and `GateRefused` 2, or 3 when the gates had not enough
+evidence.
 
 | error | also a | means |
 |---|---|---|

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _RECORDS = (
-    "Candidate", "Check", "Checks", "Decision", "Diagnosis", "DriftReport", "Entry", "Erasure",
+    "ApprovalRequest", "Candidate", "Check", "Checks", "Decision", "Diagnosis", "DriftReport", "Entry", "Erasure",
     "Evaluation", "Feedback", "GateReport", "GateResult", "History", "Metric", "ModelRef",
     "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Retraining", "Scored",
     "Status", "Training",
 )  # fmt: skip
 _ERRORS = (
-    "ConfigError", "DataError", "DigestMismatch", "GateRefused", "LabelError", "LedgerError",
+    "ApprovalRefused", "ConfigError", "DataError", "DigestMismatch", "GateRefused", "LabelError", "LedgerError",
     "LifecycleError", "LogError", "MissingExtra", "ModelNotFound", "ModelRefused",
     "RegistryError", "RegistryUnavailable", "ServeError", "TrainingFailed", "TransitionRefused",
     "UntrustedModel",

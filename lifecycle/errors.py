@@ -11,6 +11,7 @@
     ├── TrainingFailed       (RuntimeError)     no candidate could be trained
     ├── GateRefused                             a promotion that the gates do not allow (`.report`)
     ├── TransitionRefused    (ValueError)       a move that the stages do not allow
+    │   └── ApprovalRefused                     … because approvals are missing, or not yours
     ├── RegistryError        (RuntimeError)     MLflow answered with something unexpected
     │   └── RegistryUnavailable (ConnectionError)  MLflow did not answer in time
     ├── LedgerError          (RuntimeError)     a ledger whose chain does not hold
@@ -28,7 +29,7 @@ column 'age' is missing (train.parquet). Next: add it.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lifecycle.records import GateReport
+    from lifecycle.records import ApprovalRequest, GateReport
 
 
 class LifecycleError(Exception):
@@ -120,6 +121,32 @@ class GateRefused(LifecycleError):
 
 class TransitionRefused(LifecycleError, ValueError):
     """A move that the stages do not allow; the message names those that are."""
+
+
+class ApprovalRefused(TransitionRefused):
+    """A move that lacks approvals, or an approval that would not count; says who may approve.
+
+    Attributes:
+        request: the open request with the approvals so far; None when nobody asked.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        request: "ApprovalRequest | None" = None,
+        where: object = "",
+        fix: str = "",
+    ) -> None:
+        super().__init__(what, where=where, fix=fix)
+        self.request = request
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error with the request."""
+        asked = self.request.to_dict() if self.request else None
+        return {**super().to_dict(), "request": asked}
 
 
 class RegistryError(LifecycleError, RuntimeError):

@@ -5,6 +5,7 @@ import inspect
 import lifecycle as lc
 
 NAMES = {
+    "ApprovalRefused", "ApprovalRequest",
     "Candidate", "Check", "Checks", "Config", "ConfigError", "DataError", "Decision", "Diagnosis",
     "DigestMismatch",
     "DriftReport", "Entry", "Erasure", "Evaluation", "Feedback", "GateRefused", "GateReport",

@@ -7,6 +7,15 @@ Every record has `to_dict()` (what `--json` prints) and, in a notebook, a view o
 `lifecycle.views` draws and which is loaded only when it is shown.
 """
 
+from lifecycle.records.approvals import Approval, ApprovalRequest, Identity
+from lifecycle.records.audits import (
+    Card,
+    CardFact,
+    CardSection,
+    Exported,
+    FolderCheck,
+    Transfer,
+)
 from lifecycle.records.checks import Check, Checks
 from lifecycle.records.governance import (
     Arm,
@@ -22,7 +31,10 @@ from lifecycle.records.governance import (
     Plan,
     Retraining,
     Scored,
+    Served,
     Status,
+    Tenure,
+    Verification,
 )
 from lifecycle.records.models import (
     Candidate,
@@ -62,10 +74,15 @@ from lifecycle.records.record import (
 
 __all__ = [
     "EXIT_CODES",
+    "Approval",
+    "ApprovalRequest",
     "Arm",
     "Calibration",
     "CalibrationBin",
     "Candidate",
+    "Card",
+    "CardFact",
+    "CardSection",
     "Check",
     "Checks",
     "Column",
@@ -78,11 +95,14 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "Evidence",
+    "Exported",
     "Feedback",
     "Finding",
+    "FolderCheck",
     "GateReport",
     "GateResult",
     "History",
+    "Identity",
     "Incident",
     "Label",
     "LabelCoverage",
@@ -99,9 +119,12 @@ __all__ = [
     "Record",
     "Retraining",
     "Scored",
+    "Served",
     "Slice",
     "Status",
     "Task",
+    "Tenure",
     "Training",
+    "Verification",
     "plain",
 ]

@@ -4,13 +4,18 @@
 3
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lifecycle.records.approvals import SELF_DECLARED, ApprovalRequest
 from lifecycle.records.models import Metric, ModelVersion, Training
 from lifecycle.records.monitoring import Decision
 from lifecycle.records.record import EXIT_CODES, Outcome, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,50 @@ class Entry(Record):
     evidence_digest: str = ""
     evidence_link: str = ""
     v: int = 1
+    identity: str = SELF_DECLARED  # or which server authenticated the actor
     extra: Mapping[str, Any] = field(default_factory=dict)
+    signature: str = ""  # over its JSON without it; only where [signing] key is set
     digest: str = field(default="", repr=False, compare=False)  # of its own JSON; not part of it
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as it is stored, with its digest."""
         return {**super().to_dict(), "digest": self.digest}
+
+
+@dataclass(frozen=True)
+class Tenure(Record):
+    """A time for which one version was in production, and the entries that began and ended it."""
+
+    version: int
+    since: str = ""  # ISO 8601, UTC; empty: from before the ledger
+    until: str = ""  # empty: to this day
+    entry: Entry | None = None  # that brought it there
+    ended: Entry | None = None
+
+
+@dataclass(frozen=True)
+class Served(Record):
+    """Which version was in production at a moment or on a day, and why."""
+
+    name: str
+    asked: str
+    tenures: tuple[Tenure, ...]  # oldest first; several where the day saw a change
+
+    @property
+    def version(self) -> int | None:
+        """The version; of several the last. None: nobody served."""
+        return self.tenures[-1].version if self.tenures else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What served, with the answer itself."""
+        return {**super().to_dict(), "version": self.version}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a tenure: since, until, version, and the entry that brought it there."""
+        return _frame(
+            {"since": item.since, "until": item.until, **_row(item.entry), "version": item.version}
+            for item in self.tenures
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +136,24 @@ class History(Record):
     name: str
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...] = ()  # aliases moved by hand, lagging projections
+
+    @property
+    def head(self) -> str:
+        """The digest of the last entry, which stands for all of them; empty: there is none."""
+        return self.entries[-1].digest if self.entries else ""
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entries with the digest of the last."""
+        return {**super().to_dict(), "head": self.head}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row an entry, oldest first; `extra` as JSON, times with their zone."""
+        return _frame(map(_row, self.entries))
+
+    requests: tuple[ApprovalRequest, ...] = ()  # those that are open
 
 
 @dataclass(frozen=True)
@@ -191,16 +252,42 @@ class Status(Record):
     compiled: str = ""  # yes, or why not
     last_check: str = ""
     warnings: tuple[str, ...] = ()
+    requests: tuple[ApprovalRequest, ...] = ()  # open ones
 
 
 @dataclass(frozen=True)
 class Finding(Record):
-    """One thing that `doctor` looked at."""
+    """One thing that `doctor` or `verify` looked at."""
 
     check: str
     outcome: Outcome
     detail: str
     fix: str = ""
+
+
+@dataclass(frozen=True)
+class Verification(Record):
+    """What `verify` looked at of a model's ledger, files and aliases: one finding a thing."""
+
+    name: str
+    entries: int  # that were read
+    head: str  # digest of the last of them; keep it elsewhere
+    findings: tuple[Finding, ...]
+    signed: int = 0  # entries whose signature is that of a trusted key
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is broken."""
+        return not any(item.outcome is Outcome.FAIL for item in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """2 when something is not as it was recorded, otherwise 0."""
+        return 0 if self.passed else 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """The findings with the verdict."""
+        return {**super().to_dict(), "passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -213,3 +300,22 @@ class Diagnosis(Record):
     def exit_code(self) -> int:
         """1 when something is broken, otherwise 0."""
         return 1 if any(item.outcome is Outcome.FAIL for item in self.findings) else 0
+
+
+def _row(entry: Entry | None) -> dict[str, Any]:
+    """An entry as a row of a table."""
+    if entry is None:
+        return {}
+    row = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
+    return {**row, "extra": json.dumps(row["extra"], sort_keys=True) if row["extra"] else ""}
+
+
+def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows))
+    for name in frame.columns.intersection(["time", "since", "until"]):
+        frame[name] = pd.to_datetime(frame[name].replace("", None), format="ISO8601", utc=True)
+    for name in frame.columns.intersection(["version"]):
+        frame[name] = frame[name].astype("Int64")
+    return frame

@@ -25,10 +25,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import DataError, LedgerError, RegistryError, RegistryUnavailable
-from lifecycle.records import Entry, plain
+from lifecycle.records import Entry, Identity, plain
+from lifecycle.stores.identities import authenticated
 from lifecycle.stores.tracking import answers, quiet
 
 if TYPE_CHECKING:
@@ -68,6 +70,11 @@ class Ledger:
     def experiment(self) -> str:
         """The name of the experiment that holds the ledger."""
         return f"{self.name}/ledger"
+
+    @cached_property
+    def me(self) -> Identity:
+        """Who writes: the user whom the tracking server authenticates, else who one says one is."""
+        return authenticated(self._client) or Identity(actor())
 
     def entries(self) -> tuple[Entry, ...]:
         """All entries, oldest first, after the chain was checked; none when there is no ledger.
@@ -110,7 +117,10 @@ class Ledger:
                 following = self._new_run(self._experiment_id())
                 wanted = draft(kind=CONTINUE, extra={"run": following})
             previous = entries[-1].digest if entries else FIRST
-            written = replace(wanted, seq=len(entries) + 1, prev=previous)
+            by = self.me.actor if self.me.authenticated else wanted.actor
+            written = replace(
+                wanted, seq=len(entries) + 1, prev=previous, actor=by, identity=self.me.how
+            )
             text = dumps(written)
             written = replace(written, digest=_sha256(text))
             try:
