@@ -142,6 +142,17 @@ def read_evidence(client: "MlflowClient", link: str, digest: str) -> dict[str, A
         DataError: the file is not the one that was stored.
         ModelNotFound: it is gone.
     """
+    tree: dict[str, Any] = json.loads(evidence_file(client, link, digest))
+    return tree
+
+
+def evidence_file(client: "MlflowClient", link: str, digest: str) -> bytes:
+    """The same as it is stored, byte for byte.
+
+    Raises:
+        DataError: the file is not the one that was stored.
+        ModelNotFound: it is gone.
+    """
     run_id, _, path = link.removeprefix("runs:/").partition("/")
     content = _text(client, run_id, path.removeprefix(f"{FOLDER}/"))
     found = hashlib.sha256(content).hexdigest()
@@ -151,8 +162,16 @@ def read_evidence(client: "MlflowClient", link: str, digest: str) -> dict[str, A
             where=link,
             fix="look at who changed the artifact; run the gates again",
         )
-    tree: dict[str, Any] = json.loads(content)
-    return tree
+    return content
+
+
+def run_file(client: "MlflowClient", run_id: str, name: str) -> bytes:
+    """A file of a run's `lifecycle/` folder as it is stored.
+
+    Raises:
+        ModelNotFound: it is not there.
+    """
+    return _text(client, run_id, name)
 
 
 def load(client: "MlflowClient", version: ModelVersion, config: Config) -> LoadedModel:
