@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lifecycle.models.influence import Array
+from lifecycle.models.influence import Array, stretches
 
 STRETCHES = 20
 
@@ -31,11 +31,7 @@ def time_blocks(times: pl.Series | None) -> Array | None:
     if times is None or not times.len() or times.null_count():
         return None
     moments = times.cast(pl.Datetime("us")).to_physical().to_numpy()
-    low, span = int(moments.min()), int(moments.max()) - int(moments.min())
-    if not span:
-        return None
-    blocks: Array = (moments - low) * STRETCHES // (span + 1)
-    return blocks
+    return stretches(moments, STRETCHES)
 
 
 def freedom(blocks: Array | None) -> float:

@@ -8,12 +8,18 @@
 <Outcome.UNSURE: 'not enough evidence'>
 """
 
+import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
+from lifecycle.gates.clusters import clusters, said
 from lifecycle.gates.given import GateInput, failed, passed, unsure
 from lifecycle.models.metrics import evaluate, paired_difference
+from lifecycle.models.predicting import Array
 from lifecycle.records import GateResult, Metric, Outcome
 
+EXACT = {"accuracy", "balanced_accuracy"}
+TINY = 1e-9
 RELATIVE = {"rmse", "mae", "log_loss", "brier"}  # `width` is a share of the champion's figure
 
 
@@ -28,8 +34,10 @@ def champion(given: GateInput) -> GateResult:
       errors and losses);
     - pass otherwise: not shown to be worse. A first version passes.
 
-    An equal candidate fails in alpha / 2 of cases, 2.5 % by default. The interval is that of the
-    paired difference: what is hard for both models cancels.
+    An equal candidate fails in alpha / 2 of cases, 2.5 % by default; the other gates share the
+    rest of alpha. The interval is that of the paired difference: what is hard for both models
+    cancels. Rows of one key, or of one stretch of time, count together. Models that give labels
+    only, compared by accuracy or balanced accuracy, are refused by an exact test (`mcnemar`).
     """
     gate = "champion"
     if given.champion is None:
@@ -45,7 +53,10 @@ def champion(given: GateInput) -> GateResult:
     if rival.classes != classes:
         return failed(gate, f"the champion knows the classes {rival.classes}, this one {classes}")
     mine, weights, level = given.answers, given.weights, 1.0 - given.limits.alpha
-    found = paired_difference(name, truth, mine, other, classes, weights=weights, level=level)
+    ways = clusters(given)
+    found = paired_difference(
+        name, truth, mine, other, classes, weights=weights, blocks=ways, level=level
+    )
     own = evaluate(name, truth, mine.prediction, mine.scores, classes=classes, weights=weights)
     at = own.value - found.value
     width = given.limits.width * (abs(at) if name in RELATIVE else 1.0)
@@ -56,7 +67,14 @@ def champion(given: GateInput) -> GateResult:
         return unsure(gate, reason + "too few of one class for an interval", **figures)
     figures |= {"low": found.low, "high": found.high}
     interval = f"difference {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-    note = _seen(given)
+    note = said(given) + _seen(given)
+    if name in EXACT and weights is None and not ways and given.limits.margin == 0:
+        right, theirs = (np.asarray(item.prediction == truth, dtype=bool) for item in (mine, other))
+        chance = mcnemar(right, theirs, truth if name == "balanced_accuracy" else None)
+        worse = chance is not None and chance <= given.limits.alpha / 2.0
+        if chance is not None and (worse or outcome is Outcome.FAIL):
+            outcome = Outcome.FAIL if worse else Outcome.PASS
+            note = f"; McNemar's exact test: p = {chance:.2g}{note}"
     if outcome is Outcome.FAIL:
         return failed(gate, f"worse than the champion: {reason}{interval}{note}", **figures)
     if outcome is Outcome.UNSURE:
@@ -91,6 +109,46 @@ def better_than(difference: Metric, *, margin: float, width: float) -> Outcome:
     if (high - low) / 2.0 > width and low < -margin:
         return Outcome.UNSURE
     return Outcome.PASS
+
+
+def mcnemar(mine: Array, other: Array, truth: Array | None = None) -> float | None:
+    """How probable so many rows that only the other model has right are by chance (one-sided).
+
+    Rows that both have right, or both wrong, tell nothing of the difference. Of the others each is
+    as likely to be either's where the two are equally good (McNemar 1947, the exact form). With
+    `truth` the rows of a class count by its share, as in balanced accuracy.
+
+    >>> round(mcnemar(np.array([False] * 6 + [True]), np.array([True] * 6 + [False])), 4)
+    0.0625
+
+    Args:
+        mine: (n,) whether the candidate has the row right.
+        other: (n,) whether the champion has.
+        truth: (n,) true classes, two of them; None for plain accuracy.
+
+    Returns:
+        The probability under equality of a difference as bad for the candidate, or worse; None
+        where there are more than two classes.
+    """
+    labels = np.unique(truth) if truth is not None else np.zeros(1)
+    groups = [np.ones(len(mine), dtype=bool)] if truth is None else [truth == k for k in labels]
+    if len(groups) > 2:
+        return None
+    steps, won = [], 0.0
+    for group in groups:
+        gained, lost = (mine & ~other & group).sum(), (other & ~mine & group).sum()
+        each = 1.0 / group.sum()
+        asked = int(gained + lost)
+        wins = np.arange(asked + 1)
+        steps.append(((2.0 * wins - asked) * each, binom.pmf(wins, asked, 0.5)))
+        won += float(gained - lost) * each
+    values, chances = steps[0]
+    if len(steps) == 1:
+        return float(min(1.0, chances[values <= won + TINY].sum()))
+    below = np.cumsum(steps[1][1])
+    reach = np.searchsorted(steps[1][0], won - values + TINY, side="right")
+    tail = np.where(reach > 0, below[np.maximum(reach, 1) - 1], 0.0)
+    return float(min(1.0, chances @ tail))
 
 
 def _limit(given: GateInput, found: Metric) -> float:

@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, ndtri, stdtrit
+from numpy.typing import NDArray
 
 from lifecycle.errors import ConfigError, DataError
 from lifecycle.models import influence
 from lifecycle.models.answers import Answers, classification, regression
-from lifecycle.models.influence import Array, Estimate, Floats, by_block
+from lifecycle.models.influence import Array, Estimate, Floats, widest
+from lifecycle.models.intervals import interval_of
 from lifecycle.named import nearest
 from lifecycle.records import Label, Metric, Task
 
@@ -247,8 +248,9 @@ def evaluate(
         scores: (n, k) class probabilities in the order of `classes`, or (n,) of the second class.
         classes: the k labels, the positive one second; empty in a regression.
         weights: (n,) sample weights; all one by default.
-        blocks: (n,) whole numbers: rows of one block may go together, as those of one day do.
-            By default rows are independent.
+        blocks: (n,) whole numbers: rows of one block may go together, as those of one day do; or
+            several such arrays, of which the one that tells least counts. By default rows are
+            independent.
         level: of the interval, two-sided.
 
     Raises:
@@ -259,10 +261,10 @@ def evaluate(
     row = rule(name)
     estimate = row.estimate(_answers(name, y, (prediction, scores), classes, weights))
     scale = row.scale
-    if blocks is not None:
-        estimate = by_block(estimate, np.asarray(blocks, dtype=np.int64))
+    if blocks is not None and len(blocks):
+        estimate = widest(estimate, _ways(blocks))
         scale = "unit" if scale == "wilson" else scale
-    low, high = _interval(estimate, scale, level)
+    low, high = interval_of(estimate, scale, level)
     return Metric(name, estimate.value, low, high, row.higher_is_better)
 
 
@@ -274,6 +276,7 @@ def paired_difference(
     classes: Sequence[Label] = (),
     *,
     weights: Any = None,
+    blocks: Any = None,
     level: float = LEVEL,
 ) -> Metric:
     """How much `a` exceeds `b` on the same rows, with an interval that knows they are the same.
@@ -292,6 +295,7 @@ def paired_difference(
         b: likewise.
         classes: the labels, the positive one second; empty in a regression.
         weights: (n,) sample weights.
+        blocks: as those of `evaluate`.
         level: of the interval, two-sided.
 
     Returns:
@@ -303,8 +307,8 @@ def paired_difference(
         row.estimate(_answers(name, y, (item.prediction, item.scores), classes, weights))
         for item in (a, b)
     )
-    difference = first.minus(second)
-    low, high = _interval(difference, "free", level)
+    difference = widest(first.minus(second), _ways(blocks))
+    low, high = interval_of(difference, "free", level)
     return Metric(name, difference.value, low, high, row.higher_is_better)
 
 
@@ -350,6 +354,12 @@ def _answers(
     return checked
 
 
+def _ways(blocks: Any) -> list[NDArray[np.int64]]:
+    if blocks is None or not len(blocks):
+        return []
+    return list(np.atleast_2d(np.asarray(blocks, dtype=np.int64)))
+
+
 def interval(name: str, value: float, error: float) -> tuple[float | None, float | None]:
     """The 95 % interval of a figure whose standard error is known, on the metric's own scale.
 
@@ -366,33 +376,4 @@ def interval(name: str, value: float, error: float) -> tuple[float | None, float
     """
     scale = rule(name).scale
     known = Estimate(value, np.array([error]), np.inf)
-    return _interval(known, "unit" if scale == "wilson" else scale, LEVEL)
-
-
-def _interval(estimate: Estimate, scale: str, level: float) -> tuple[float | None, float | None]:
-    value, error, rows = estimate.value, estimate.error, estimate.rows
-    if not np.isfinite(error) or rows <= 1.0:
-        return None, None
-    reach = float(stdtrit(max(rows - 1.0, 1.0), 0.5 + level / 2.0))
-    if scale == "wilson" or (scale == "unit" and (value <= 0.0 or value >= 1.0)):
-        return _wilson(value, rows, float(ndtri(0.5 + level / 2.0)))
-    if scale == "unit":
-        middle, spread = float(logit(value)), reach * error / (value * (1.0 - value))
-        return float(expit(middle - spread)), float(expit(middle + spread))
-    if scale == "positive" and value > 0.0:
-        factor = float(np.exp(min(reach * error / value, 700.0)))
-        return value / factor, value * factor
-    if scale == "below_one" and value < 1.0:
-        rest = 1.0 - value
-        factor = float(np.exp(min(reach * error / rest, 700.0)))
-        return 1.0 - rest * factor, 1.0 - rest / factor
-    return value - reach * error, value + reach * error
-
-
-def _wilson(share: float, rows: float, z: float) -> tuple[float, float]:
-    """Wilson 1927: the interval of a share, honest at 0 and 1."""
-    squared = z**2
-    middle = (share + squared / (2.0 * rows)) / (1.0 + squared / rows)
-    half = z * np.sqrt(share * (1.0 - share) / rows + squared / (4.0 * rows**2))
-    half = float(half) / (1.0 + squared / rows)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return interval_of(known, "unit" if scale == "wilson" else scale, LEVEL)
