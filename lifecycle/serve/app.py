@@ -63,6 +63,7 @@ class App:
     Args:
         service: what the routes share.
         guard: looks at each request first; None: everyone may ask.
+        early: looks at each head whose body is still to come; None: all of them may come.
         limits: how many requests it takes on.
 
     Attributes:
@@ -70,9 +71,14 @@ class App:
     """
 
     def __init__(
-        self, service: Service, *, guard: Guard | None = None, limits: Limits | None = None
+        self,
+        service: Service,
+        *,
+        guard: Guard | None = None,
+        early: Guard | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.service, self.guard = service, guard
+        self.service, self.guard, self.early = service, guard, early
         self.engine = service.engine
         makers = [named(name, PROTOCOLS, kind="protocol") for name in PROTOCOLS]
         self.routes = Routes(route for routes in makers for route in routes(service))
@@ -99,9 +105,7 @@ class App:
                 self.guard(request)
             route, request.params = self.routes.find(request.method, request.path)
         except Refused as error:
-            known = self.routes.known(request.path)
-            failure = known.failure if known else self.routes.manner(request.path)
-            reply(self._turned_away(known, failure or mlflow.failure, error))
+            reply(self._unrouted(request, error))
             return
         if len(request.body) > LONG or b"content-encoding" in request.headers:
             self._in(self._worker, lambda: route.handler(request), request, route, reply)
@@ -112,6 +116,24 @@ class App:
             reply(self._failed(route, error))
             return
         self._settle(made, request, route, reply)
+
+    def admit(self, request: Request, reply: Reply) -> None:
+        """Refuse a request whose head alone is there; nothing happens where its body may come.
+
+        Args:
+            request: without its body.
+            reply: takes the refusal.
+        """
+        if self.early is None:
+            return
+        try:
+            self.early(request)
+        except Refused as error:
+            if self.trace is not None:
+                reply = self.trace(request, reply)
+            if b"x-request-id" in request.headers:
+                reply = echoed(request, reply)
+            reply(self._unrouted(request, error))
 
     def ask(
         self, choice: Choice, rows: Rows, done: Callable[[Answer | Exception], None], *, begun: int
@@ -191,6 +213,12 @@ class App:
             loop.call_soon_threadsafe(back, error if error is not None else future.result())
 
         thread.submit(work).add_done_callback(finished)
+
+    def _unrouted(self, request: Request, error: Refused) -> Response:
+        """What is refused before its route is asked, in the form of the protocol that it is of."""
+        known = self.routes.known(request.path)
+        failure = known.failure if known else self.routes.manner(request.path)
+        return self._turned_away(known, failure or mlflow.failure, error)
 
     def _turned_away(self, route: Route | None, failure: Failure, error: Refused) -> Response:
         self.engine.figures.turned_away(route.path if route else "other", error.status)

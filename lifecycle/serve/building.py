@@ -80,7 +80,9 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
         engine, add_labels=labeller(engine, config), max_body=config.serve.max_body_mb << 20
     )
     limits = Limits(config.serve.queue, config.serve.batch_rows, config.serve.timeout_seconds)
-    app, counts = App(service, guard=guard, limits=limits), Counts(engine.figures, shared)
+    early = guard.admit if guard is not None else None
+    app = App(service, guard=guard, early=early, limits=limits)
+    counts = Counts(engine.figures, shared)
     if shared is not None:
         service.total = counts.total
     models = [ref.name for ref in watch.refs if ref.alias]

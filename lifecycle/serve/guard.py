@@ -77,9 +77,23 @@ class Guard:
         Raises:
             Refused: 401 without a valid key, 429 when the key asked too often.
         """
-        if request.path in OPEN:
-            return
         now = request.begun or time.perf_counter_ns()
+        key = self._key(request, now)
+        if key is not None and key.rate:
+            self._take(key, now)
+
+    def admit(self, request: Request) -> None:
+        """Let the body of a request come, of which the head is there; no rate is counted.
+
+        Raises:
+            Refused: 401 without a valid key.
+        """
+        self._key(request, request.begun or time.perf_counter_ns())
+
+    def _key(self, request: Request, now: int) -> Key | None:
+        """The key of a request; None where it needs none."""
+        if request.path in OPEN:
+            return None
         if now - self._looked > LOOK_NS:
             self._looked = now
             self._look()
@@ -90,10 +104,7 @@ class Guard:
             token = request.headers.get(b"x-api-key", b"")
         token = token[:_LONGEST]
         key = self._known.get(blake2b(token, key=self._secret, digest_size=16).digest())
-        if key is None:
-            key = self._found(token)
-        if key.rate:
-            self._take(key, now)
+        return self._found(token) if key is None else key
 
     def _found(self, token: bytes) -> Key:
         if not token:

@@ -82,6 +82,8 @@ class Http:
         request_seconds: how long a request may take to arrive.
         idle_seconds: how long a connection is kept without a request.
         refused: told path and status of what never became a request.
+        admit: told of each request whose body is still to come; calls back to refuse it, else the
+            body is read. None: all are.
 
     Attributes:
         closing: answers say `Connection: close`, and connections end after them.
@@ -96,8 +98,10 @@ class Http:
         request_seconds: float = 30.0,
         idle_seconds: float = 75.0,
         refused: Callable[[str, int], None] = lambda _path, _status: None,
+        admit: Handle | None = None,
     ) -> None:
         self.handle, self.max_body, self.refused = handle, max_body, refused
+        self.admit = admit
         self.request_seconds, self.idle_seconds = request_seconds, idle_seconds
         self.closing = False
         self.connections: set[Connection] = set()
@@ -140,6 +144,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
+        self._admits: dict[bytes, bytes] | None = None  # the headers of whom `admit` let pass
         self._body: list[bytes] = []
         self._size = 0  # bytes of the head, then of the body
         self._in_head = True
@@ -206,8 +211,11 @@ class Connection(asyncio.Protocol):
             if not self._deaf:  # else a callback has refused it
                 self._refuse(400, f"the request is not HTTP/1.1: {error}")
             return
-        if self._in_head and self._receiving and self._size > HEAD_BYTES:
-            self._refuse(431, f"the head of the request is longer than {HEAD_BYTES} bytes")
+        if self._receiving:
+            if not self._in_head:
+                self._admitted()
+            elif self._size > HEAD_BYTES:
+                self._refuse(431, f"the head of the request is longer than {HEAD_BYTES} bytes")
 
     def eof_received(self) -> bool:
         """The client sends no more; what it asked is still answered."""
@@ -229,7 +237,8 @@ class Connection(asyncio.Protocol):
     # what the parser calls
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins, maybe in the same bytes as the one before it ends."""
+        self._receiving = not self._deaf
         self._url = b""
         self._headers = {}
         self._body = []
@@ -251,7 +260,7 @@ class Connection(asyncio.Protocol):
         length = self._headers.get(b"content-length", b"")
         if length and (len(length) > 18 or int(length) > self.http.max_body):
             self._too_large()
-        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue" and self._admitted():
             self.transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -289,6 +298,20 @@ class Connection(asyncio.Protocol):
         self._go_on()
         if len(self._waiting) >= PIPELINED:
             self.transport.pause_reading()
+
+    def _admitted(self) -> bool:
+        """Whether the body of the request may come, asked once when its head is there."""
+        if self.http.admit is not None and self._admits is not self._headers and not self._deaf:
+            self._admits = self._headers
+            method = self._parser.get_method().decode("ascii", "replace")
+            try:
+                path, query = target(self._url)
+            except httptools.HttpParserError:
+                self._refuse(400, "the request's target is no path")
+            else:
+                begun = time.perf_counter_ns()
+                self.http.admit(Request(method, path, query, self._headers, b"", begun), self._end)
+        return not self._deaf
 
     # answers
 
@@ -350,10 +373,15 @@ class Connection(asyncio.Protocol):
         """Answer what never became a request, after what came before it; then close."""
         if self._deaf:
             return
-        self._deaf, self._receiving = True, False
         self.http.refused("other", status)
-        body = mlflow.failure(status, message)
-        start = head(status, b"application/json", len(body), ((b"connection", b"close"),))
+        self._end(Response(status, mlflow.failure(status, message)))
+
+    def _end(self, response: Response) -> None:
+        """Say a last word after what came before it, and read no more."""
+        self._deaf, self._receiving = True, False
+        more = (*response.headers, (b"connection", b"close"))
+        start = head(response.status, response.kind, len(response.body), more)
+        body = b"" if self._parser.get_method() == b"HEAD" else response.body
         self._last = start + b"\r\n" + body
         if not self.answering:
             self._part()

@@ -139,6 +139,7 @@ async def answer(
         built.app.handle,
         max_body=config.serve.max_body_mb << 20,
         refused=figures.turned_away,
+        admit=built.app.admit if built.app.early is not None else None,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.tell, number)

@@ -36,6 +36,10 @@ serve(config, ("churn",), port=int(sys.argv[2]))
 SECRET = "the webhook's secret"
 ALERTS = Path(__file__).parents[2] / "examples" / "prometheus" / "alerts.yml"
 BODY = b'{"inputs": {"x": 2.0}}'
+STRANGE = (
+    b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+    b"Expect: 100-continue\r\n\r\n"
+)
 
 
 def put(client, factor, *, champion=False):
@@ -329,6 +333,10 @@ def test_keys_change_while_the_server_runs(local, tmp_path):
             status, body, headers = server.ask(closed, X_API_Key="wrong")
             assert (status, "Bearer" in headers["www-authenticate"]) == (401, True)
             assert json.loads(body)["error_code"] == "UNAUTHENTICATED"
+        host, port = server.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as asked:
+            asked.sendall(STRANGE)  # and nothing of the body
+            assert asked.recv(100).startswith(b"HTTP/1.1 401 ")
         assert server.predict() == "1"
         new = keys.add(path, "new", rate="3/h")
         keys.remove(path, "old")

@@ -645,3 +645,18 @@ def test_the_same_over_tls(pem):
             writer.close()
 
     run(story)
+
+
+def test_what_begins_behind_another_request_is_given_up_too():
+    async def story():
+        async with serving(request_seconds=0.1) as (connect, http, _):
+            reader, writer = await connect()
+            writer.write(GET + post(b"x" * 10)[:-5])
+            assert (await answer(reader))[0] == 200
+            assert http.busy
+            await asyncio.sleep(0.2)
+            http.look()
+            assert (await answer(reader))[0] == 408
+            assert not http.busy
+
+    run(story)
