@@ -145,9 +145,10 @@ def check_vote(
         ApprovalRefused: says why, and who may.
     """
     where = f"{asked.name}/{asked.version}"
-    others = ", ".join(item for item in policy.approvers if item not in asked.authors)
+    others = ", ".join(item for item in policy.approvers if not _among(item, asked.authors))
     may = f"ask one of {others}" if others else "ask somebody else"
-    if not agrees and who.actor in asked.authors:
+    author = _among(who.actor, asked.authors)
+    if not agrees and author:
         return
     if policy.approvers and who.actor not in policy.approvers:
         raise ApprovalRefused(f"{who.actor!r} is no approver", where=where, fix=may)
@@ -160,7 +161,7 @@ def check_vote(
         )
     if not agrees:
         return
-    if who.actor in asked.authors:
+    if author:
         raise ApprovalRefused(
             f"{who.actor!r} made or requested it, and so cannot approve it", where=where, fix=may
         )
@@ -200,6 +201,11 @@ def objection(
     if gate.extra.get("outcome") != Outcome.PASS:
         return f"its gate report, entry {gate.seq}, is no pass"
     return lacking(before, "", version, to, policy)
+
+
+def _among(actor: str, authors: Sequence[str]) -> bool:
+    """Whether somebody is an author; MLflow records who trained without the host."""
+    return actor in authors or actor.partition("@")[0] in authors
 
 
 def _request(

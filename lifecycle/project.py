@@ -7,11 +7,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from lifecycle.config import Config, load_config
 from lifecycle.errors import ConfigError
 from lifecycle.records import (
+    ApprovalRequest,
     Candidate,
     Checks,
     Erasure,
@@ -24,11 +25,15 @@ from lifecycle.records import (
     MonitorReport,
     Retraining,
     Scored,
+    Served,
     Status,
     Training,
+    Verification,
 )
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import pandas as pd
 
 Reference = ModelVersion | ModelRef | str | int
@@ -144,17 +149,60 @@ class Project:
 
         return promote(self.config, self._ref(version), to=to, force=force, reason=reason)
 
+    def request(self, version: Reference, *, to: str, reason: str = "") -> ApprovalRequest:
+        """Ask for the approvals that a stage needs, with a passing gate report."""
+        from lifecycle.workflows.approvals import request
+
+        return request(self.config, self._ref(version), to=to, reason=reason)
+
+    def approve(self, version: Reference, *, reason: str = "") -> ApprovalRequest:
+        """Approve what was requested for a version.
+
+        Raises:
+            ApprovalRefused: it would not count; says why and who may.
+        """
+        from lifecycle.workflows.approvals import approve
+
+        return approve(self.config, self._ref(version), reason=reason)
+
+    def reject(self, version: Reference, *, reason: str) -> ApprovalRequest:
+        """Say no to what was requested for a version; its approvals are void."""
+        from lifecycle.workflows.approvals import reject
+
+        return reject(self.config, self._ref(version), reason=reason)
+
     def rollback(self, *, reason: str) -> ModelVersion:
         """Put the version that was in production before back."""
         from lifecycle.workflows.rollback import rollback
 
         return rollback(self.config, reason=reason)
 
-    def history(self) -> History:
-        """Who moved what, when and why."""
-        from lifecycle.workflows.history import history
+    @overload
+    def history(self) -> History: ...
+    @overload
+    def history(self, *, at: "str | date") -> Served: ...
+    def history(self, *, at: "str | date | None" = None) -> History | Served:
+        """Who moved what, when and why; with `at`, which version served then, and why.
 
-        return history(self.config)
+        Args:
+            at: a time (in UTC where it has no zone), or a date, which means that day in UTC.
+
+        Returns:
+            All entries, or the tenures at that time; `.to_frame()` has a row for each.
+        """
+        from lifecycle.workflows.history import history, history_at
+
+        return history(self.config) if at is None else history_at(self.config, at)
+
+    def verify(self, *, head: str | Path | None = None) -> Verification:
+        """Recompute the ledger's chain, and compare aliases and files with what it recorded.
+
+        Args:
+            head: a digest, or the file that `lifecycle history --head` wrote.
+        """
+        from lifecycle.workflows.verify import verify
+
+        return verify(self.config, head=head)
 
     def status(self) -> Status:
         """What serves, how, and what the last check said."""

@@ -19,6 +19,7 @@ NAMES = {
 VERBS = {
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
     "feedback", "erase", "monitor", "checks", "retrain", "adopt",
+    "request", "approve", "reject",
 }  # fmt: skip
 
 

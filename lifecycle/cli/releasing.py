@@ -31,6 +31,40 @@ def promote(config: Config, *, ref: str, to: str, force: bool, reason: str) -> A
 
 
 @verb
+@click.argument("ref")
+@click.option("--to", required=True, metavar="STAGE")
+@click.option("--reason", default="")
+def request(config: Config, *, ref: str, to: str, reason: str) -> Any:
+    """Ask those who may to approve that REF moves to a stage."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.approvals import request
+
+    return request(config, ref, to=to, reason=reason)
+
+
+@verb
+@click.argument("ref")
+@click.option("--reason", default="")
+def approve(config: Config, *, ref: str, reason: str) -> Any:
+    """Approve what was requested for REF; exit 2 when it would not count."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.approvals import approve
+
+    return approve(config, ref, reason=reason)
+
+
+@verb
+@click.argument("ref")
+@click.option("--reason", required=True)
+def reject(config: Config, *, ref: str, reason: str) -> Any:
+    """Say no to what was requested for REF; its approvals are void."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.approvals import reject
+
+    return reject(config, ref, reason=reason)
+
+
+@verb
 @name_argument
 @click.option("--reason", required=True)
 def rollback(config: Config, *, name: str, reason: str) -> Any:
@@ -43,9 +77,17 @@ def rollback(config: Config, *, name: str, reason: str) -> Any:
 
 @verb
 @name_argument
-def history(config: Config, *, name: str) -> Any:
-    """Who moved what, when and why."""
+@click.option("--at", metavar="T", help="Which version served then, and why: a date or a time.")
+@click.option("--csv", "csv", metavar="FILE", help="Write it there, one row an entry.")
+@click.option("--head", metavar="FILE", help="Write the ledger's head, for `verify --head`.")
+def history(config: Config, *, name: str, at: str | None, csv: str | None, head: str | None) -> Any:
+    """Who moved what, when and why; --at: which version served then."""
     config = named(config, name)
-    from lifecycle.workflows.history import history
+    from lifecycle.workflows.history import history, history_at, write_csv
 
-    return history(config)
+    if at is not None and head is not None:
+        raise click.UsageError("--head writes the head of the whole ledger: leave out --at")
+    found = history(config, head=head) if at is None else history_at(config, at)
+    if csv is not None:
+        write_csv(found, csv)
+    return found

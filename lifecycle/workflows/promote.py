@@ -13,10 +13,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lifecycle.config import Config
-from lifecycle.errors import GateRefused, LifecycleError, ModelNotFound, TransitionRefused
+from lifecycle.approvals import check_policy, fresh_gate, lacking, request_of
+from lifecycle.config import ApprovalsConfig, Config
+from lifecycle.errors import (
+    ApprovalRefused,
+    GateRefused,
+    LifecycleError,
+    ModelNotFound,
+    TransitionRefused,
+)
+from lifecycle.models import files
 from lifecycle.records import Entry, GateReport, GateResult, ModelRef, ModelVersion, Outcome
-from lifecycle.stages import MOVES, PRODUCTION, check_move, check_order, gated, standing
+from lifecycle.stages import PRODUCTION, check_move, check_order, gated, standing
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
@@ -35,17 +43,20 @@ def promote(
     """Bring a version to a stage; nothing happens when it is there already.
 
     On the way to production the newest gate report of the version must be a pass; when there is
-    none, or the champion has changed since, the gates run now.
+    none, or the champion has changed since, the gates run now. A stage of `[approvals] stages`
+    needs approvals of that very report and of the version's files as they are.
 
     Args:
-        config: tracking, stages and gates.
+        config: tracking, stages, gates and approvals.
         ref: the version.
         to: one of `[stages] order`.
-        force: skip gates and stages between; recorded as such.
+        force: skip gates, approvals and stages between; recorded as such.
         reason: goes into the ledger; needed with `force`.
 
     Raises:
         TransitionRefused: the stage is unknown or may not follow; names those that may.
+        ApprovalRefused: approvals are missing; `.request` has those that there are.
+        DigestMismatch: the files to be approved are not those that were registered.
         GateRefused: the gates did not pass; `.report` has every check.
         ModelNotFound: no such version.
         RegistryUnavailable: no answer in time.
@@ -60,6 +71,7 @@ def promote(
     version = registry.find(client, ref, order=order)
     registry.heal(client, version.name, order=order)
     ledger = Ledger(client, version.name)
+    check_policy(config.approvals, order)
     needs_gates = gated(to, order) and not force if to in order else False
     for _ in range(RACES):
         entries = ledger.entries()
@@ -68,11 +80,13 @@ def promote(
         if source == to:
             break
         check_move(source, to, order, force, where=version.ref)
-        passed = _passed(config, client, version, entries) if needs_gates else None
+        passed = gate_passed(config, client, version, entries) if needs_gates else None
+        if not force and _asked(config.approvals, to):
+            verify_files(client, version)
         before = now.production if now.promoted else _champion(client, version.name)
         decide = partial(
             _decide, version=version, to=to, order=order, force=force, reason=reason, gate=passed,
-            before=before,
+            before=before, policy=config.approvals,
         )  # fmt: skip
         written = ledger.append(decide)
         if written is not None:
@@ -97,16 +111,21 @@ def _decide(
     reason: str,
     gate: Entry | None,
     before: int | None,
+    policy: ApprovalsConfig,
 ) -> Entry | None:
     """The entry for this move upon what the ledger says now; None: look at it again."""
     now = standing(entries, order)
     source = now.stages.get(version.version, order[0])
-    if source == to or (gate is not None and _fresh_gate(entries, version.version) != gate):
+    if source == to or (gate is not None and fresh_gate(entries, version.version) != gate):
         return None
     check_move(source, to, order, force, where=version.ref)
     extra: dict[str, Any] = {"source": version.source}
     if force:
         extra["forced"] = True
+        without = lacking(entries, version.name, version.version, to, policy)
+        extra |= {"unapproved": without} if without else {}
+    elif _asked(policy, to):
+        extra["approvals"] = _agreed(entries, version, to, policy)
     if gate is not None:
         extra["gate"] = gate.seq
     if to == PRODUCTION:
@@ -123,27 +142,62 @@ def _decide(
     )
 
 
-def _fresh_gate(entries: Sequence[Entry], version: int) -> Entry | None:
-    """The newest gate entry of a version, unless the champion has changed since."""
-    for entry in reversed(entries):
-        if entry.kind in MOVES and entry.to == PRODUCTION:
-            return None
-        if entry.kind == "register" and entry.version == version:
-            return None
-        if entry.kind == "gate" and entry.version == version:
-            return entry
-    return None
+def _asked(policy: ApprovalsConfig, to: str) -> bool:
+    return policy.needed > 0 and to in policy.stages
 
 
-def _passed(config: Config, client: Any, version: ModelVersion, entries: Sequence[Entry]) -> Entry:
-    """The gate entry that allows the move; runs the gates when there is none that still counts."""
-    entry = _fresh_gate(entries, version.version)
+def _agreed(
+    entries: Sequence[Entry], version: ModelVersion, to: str, policy: ApprovalsConfig
+) -> list[int]:
+    """The entries that approve the move.
+
+    Raises:
+        ApprovalRefused: there are too few of them, or the version's digest has changed since.
+    """
+    asked = request_of(entries, version.name, version.version, policy)
+    missing = lacking(entries, version.name, version.version, to, policy)
+    if not missing and asked is not None and asked.digest != version.digest:
+        missing = f"the version's digest is not the one that entry {asked.seq} asks approvals for"
+    if missing or asked is None:
+        open_ = asked is not None and asked.to == to and asked.digest == version.digest
+        steps = "approve" if open_ else "request"
+        to_stage = "" if open_ else f" --to {to}"
+        who = f" as {' or '.join(policy.approvers)}" if open_ and policy.approvers else ""
+        raise ApprovalRefused(
+            missing,
+            request=asked,
+            where=version.ref,
+            fix=f"lifecycle {steps} {version.ref}{to_stage}{who}; or force it with a reason",
+        )
+    return [item.seq for item in asked.approvals]
+
+
+def verify_files(client: Any, version: ModelVersion) -> None:
+    """Refuse a version whose files are not those that were registered.
+
+    Raises:
+        DigestMismatch: names the file.
+    """
+    if version.digest:
+        with artifacts.files(client, version) as folder:
+            files.verify(folder, version.digest)
+
+
+def gate_passed(
+    config: Config, client: Any, version: ModelVersion, entries: Sequence[Entry]
+) -> Entry:
+    """The gate entry that allows the move; runs the gates when there is none that still counts.
+
+    Raises:
+        GateRefused: its outcome is no pass.
+    """
+    entry = fresh_gate(entries, version.version)
     report = None
     if entry is None:
         from lifecycle.workflows.gate import gate
 
         report = gate(config, version)
-        entry = _fresh_gate(Ledger(client, version.name).entries(), version.version)
+        entry = fresh_gate(Ledger(client, version.name).entries(), version.version)
     if entry is not None and entry.extra.get("outcome") == Outcome.PASS:
         return entry
     shown = report or read_report(client, version, entry)
