@@ -19,15 +19,14 @@ import numpy as np
 
 from lifecycle.errors import ModelNotFound, ModelRefused, UntrustedModel
 from lifecycle.models import files
+from lifecycle.models.flavours import danger
 from lifecycle.models.parameters import Parameters
 from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, labels
 from lifecycle.models.running import load_onnx
 from lifecycle.models.trusted import TRUSTED
 from lifecycle.records import ModelSpec
 
-# flavours whose own formats hold numbers only; all others may run code when they are loaded
-SAFE_LOADERS = {"mlflow.catboost", "mlflow.lightgbm", "mlflow.onnx", "mlflow.xgboost"}
-PICKLES = {".pkl", ".pickle", ".joblib", ".pt", ".pth"}
+LONGEST = 32 * 2**20  # bytes of an MLmodel that are read; one of 10,000 columns has 1 MB
 
 
 def load(
@@ -66,17 +65,21 @@ def load(
     flavors = described.get("flavors", {})
     sklearn = flavors.get("sklearn")
     if sklearn and sklearn.get("serialization_format") == "skops":
-        return _estimator(_skops(root / sklearn["pickled_model"]), spec, root, described)
-    if not _safe(root, flavors.get("python_function", {})):
+        path = files.inside(root, sklearn.get("pickled_model"))
+        return _estimator(_skops(path), spec, root, described)
+    why = danger(root, described)
+    if why:
         if not allow_pickle:
             raise UntrustedModel(
-                "the model is a pickle or its like, which runs its author's code when it is loaded",
+                "the model is a pickle or its like, which runs its author's code when it is "
+                f"loaded: {why}",
                 where=root,
                 fix="log it with mlflow.sklearn's skops format, or, if you trust its author, set "
                 "[models] allow_pickle = true",
             )
         if sklearn:
-            return _estimator(_pickle(root / sklearn["pickled_model"]), spec, root, described)
+            path = files.inside(root, sklearn.get("pickled_model"))
+            return _estimator(_pickle(path), spec, root, described)
     from lifecycle.models import pyfunc
 
     return pyfunc.load(root, spec, described, _parameters(described))
@@ -89,6 +92,13 @@ def _estimator(
 
     flavor = described["flavors"].get("python_function", {})
     method = flavor.get("predict_fn") or "predict"
+    for name in ("predict", method):
+        if not isinstance(name, str) or not callable(getattr(estimator, name, None)):
+            raise ModelRefused(
+                f"the model is a {type(estimator).__name__}, which has no method {name!r}",
+                where=root,
+                fix="log an estimator that predicts",
+            )
     model = from_estimator(estimator, spec, method=method)
     return _checking(pyfunc.with_forms(model, root, described, method=method), described)
 
@@ -119,14 +129,17 @@ def describe(folder: Path) -> dict[str, Any]:
 
     path = folder / "MLmodel"
     try:
+        if path.stat().st_size > LONGEST:
+            raise ModelRefused(f"MLmodel is larger than {LONGEST:,} bytes", where=path)
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelNotFound("there is no MLmodel file", where=folder) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelRefused(f"MLmodel cannot be read: {error}", where=path) from error
-    if not isinstance(described, dict):
+    flavors = described.get("flavors", {}) if isinstance(described, dict) else None
+    if not isinstance(flavors, dict) or not all(isinstance(it, dict) for it in flavors.values()):
         raise ModelRefused("MLmodel is damaged", where=path, fix="restore the file")
-    return described
+    return described  # type: ignore[no-any-return]  # it was seen to be a dict
 
 
 def from_estimator(estimator: Any, spec: ModelSpec, *, method: str = "predict") -> LoadedModel:
@@ -167,6 +180,7 @@ def _skops(path: Path) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    files.check_zip(path)
     try:
         return skops.io.load(path, trusted=list(TRUSTED))
     except UntrustedTypesFoundException as error:
@@ -199,9 +213,3 @@ def _pickle(path: Path) -> Any:
         raise ModelRefused(
             f"the model's pickle cannot be read: {type(error).__name__}: {error}", where=path
         ) from error
-
-
-def _safe(root: Path, pyfunc: dict[str, Any]) -> bool:
-    """Whether a model's files are in a format that cannot run code."""
-    known = pyfunc.get("loader_module") in SAFE_LOADERS
-    return known and not any(path.suffix in PICKLES for path in root.rglob("*"))
