@@ -80,6 +80,8 @@ class StagesConfig:
 
     # the one named production is the alias champion
     order: tuple[str, ...] = ("none", "staging", "production", "archived")
+    # moves that are allowed, each "FROM > TO"; empty: one step on, to the end, back to the start
+    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

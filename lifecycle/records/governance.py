@@ -267,7 +267,11 @@ class Finding(Record):
 
 @dataclass(frozen=True)
 class Verification(Record):
-    """What `verify` looked at of a model's ledger, files and aliases: one finding a thing."""
+    """What `verify` looked at of a model's ledger, files and aliases: one finding a thing.
+
+    A finding fails where something is not as it was recorded; it is "not enough evidence" where
+    what was recorded is not there any more.
+    """
 
     name: str
     entries: int  # that were read
@@ -277,13 +281,14 @@ class Verification(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is broken."""
-        return not any(item.outcome is Outcome.FAIL for item in self.findings)
+        """Whether everything is there and as it was recorded."""
+        return self.exit_code == 0
 
     @property
     def exit_code(self) -> int:
-        """2 when something is not as it was recorded, otherwise 0."""
-        return 0 if self.passed else 2
+        """2 when something is not as it was recorded, 3 when something is gone, otherwise 0."""
+        outcomes = {item.outcome for item in self.findings}
+        return next((EXIT_CODES[o] for o in (Outcome.FAIL, Outcome.UNSURE) if o in outcomes), 0)
 
     def to_dict(self) -> dict[str, Any]:
         """The findings with the verdict."""

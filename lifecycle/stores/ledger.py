@@ -1,8 +1,7 @@
 """A model's ledger: an append-only, gap-free, hash-chained record that MLflow keeps for us.
 
->>> entry = draft(kind="stage", version=3, source="none", to="staging", reason="first try")
->>> (entry.seq, entry.kind, entry.to)
-(0, 'stage', 'staging')
+>>> draft(kind="flag", reason="drift").kind
+'flag'
 
 MLflow has no compare-and-set for aliases and tags, but a run's parameter can be written once only:
 entry n is the parameter `t/000001` … of a run, its value the entry as canonical JSON. Of two who
@@ -14,22 +13,28 @@ The run lives in the experiment `NAME/ledger`, whose tag `lifecycle.ledger` name
 at once, the experiment is built under another name and then renamed, which only one can do.
 """
 
-import getpass
-import hashlib
-import json
-import os
 import random
-import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lifecycle.errors import DataError, LedgerError, RegistryError, RegistryUnavailable
-from lifecycle.records import Entry, Identity, plain
+from lifecycle.errors import LedgerError, RegistryError, RegistryUnavailable
+from lifecycle.records import Entry, Identity
+from lifecycle.stores import signing
+from lifecycle.stores.entries import (
+    CONTINUE,
+    FIRST,
+    LONGEST,
+    actor,
+    draft,
+    dumps,
+    loads,
+    sha256,
+    verify,
+)
 from lifecycle.stores.identities import authenticated
 from lifecycle.stores.tracking import answers, quiet
 
@@ -39,13 +44,15 @@ if TYPE_CHECKING:
 
 ROOT_TAG = "lifecycle.ledger"
 PREFIX = "t/"
-LONGEST = 6000  # characters that MLflow keeps of a parameter
 PER_RUN = 1000  # entries of one run; then comes `continue`
-CONTINUE = "continue"  # the kind of the entry that names the next run
-FIRST = "0" * 64  # what the first entry names as the one before it
 BUSY = 5  # writes without an answer, in a row, before that is the answer
 ATTEMPTS = 50  # lost races in a row before something must be wrong
-VERSION = 1
+
+
+__all__ = ["FIRST", "LONGEST", "Ledger", "actor", "draft", "dumps", "loads", "verify"]
+
+# entries of runs that have ended: MLflow lets nobody change them, and `verify` reads them anew
+_ended: dict[tuple[str, str], tuple[Entry, ...]] = {}
 
 
 class Ledger:
@@ -101,6 +108,7 @@ class Ledger:
             RegistryUnavailable: no answer in time; whether it was written the ledger will say.
         """
         last: Entry | None = None
+        unanswered = 0
         for attempt in range(ATTEMPTS):
             entries, run_id, held = self._read()
             found = next((entry for entry in entries if last and entry.id == last.id), None)
@@ -116,21 +124,18 @@ class Ledger:
             if held >= PER_RUN:
                 following = self._new_run(self._experiment_id())
                 wanted = draft(kind=CONTINUE, extra={"run": following})
-            previous = entries[-1].digest if entries else FIRST
-            by = self.me.actor if self.me.authenticated else wanted.actor
-            written = replace(
-                wanted, seq=len(entries) + 1, prev=previous, actor=by, identity=self.me.how
-            )
-            text = dumps(written)
-            written = replace(written, digest=_sha256(text))
+            written, text = self._written(wanted, entries)
             try:
                 won = self._put(run_id, written.seq, text)
             except RegistryError as error:
                 busy = isinstance(error, RegistryUnavailable) or "locked" in str(error)
-                if not busy or attempt >= BUSY:
+                unanswered += 1
+                if not busy or unanswered > BUSY:
                     raise
                 # whether it was written the next reading tells; until then its run must stay
                 won, last, following = False, written, ""
+            else:
+                unanswered = 0
             if won and not following:
                 return written
             if following and not won:
@@ -144,20 +149,24 @@ class Ledger:
             fix="see which process writes without end, then run it again",
         )
 
+    def _written(self, wanted: Entry, entries: tuple[Entry, ...]) -> tuple[Entry, str]:
+        """A draft with its place, actor and signature, and its text."""
+        by = self.me.actor if self.me.authenticated else wanted.actor
+        previous = entries[-1].digest if entries else FIRST
+        entry = replace(wanted, seq=len(entries) + 1, prev=previous, actor=by, identity=self.me.how)
+        text = dumps(entry)
+        signature = signing.sign(signing.of(self._client), text, purpose="entry")
+        if signature:
+            entry = replace(entry, signature=signature)
+            text = dumps(entry)
+        return replace(entry, digest=sha256(text)), text
+
     def _read(self) -> tuple[tuple[Entry, ...], str, int]:
         """All entries, the run that takes the next one ("" when there is none), how many it has."""
-        with answers(self.name):
-            experiment = self._client.get_experiment_by_name(self.experiment)
-        if experiment is None:
+        run_id = self._root()
+        if run_id is None:
             return (), "", 0
-        if experiment.lifecycle_stage != "active":
-            raise LedgerError(
-                f"the ledger of {self.name!r} was deleted",
-                where=self.experiment,
-                fix=f"mlflow experiments restore --experiment-id {experiment.experiment_id}",
-            )
-        run_id = experiment.tags.get(ROOT_TAG, "")
-        texts: list[str] = []
+        entries: list[Entry] = []
         seen: set[str] = set()
         while True:
             if not run_id or run_id in seen:
@@ -167,12 +176,57 @@ class Ledger:
                     fix=f"restore the experiment's tag {ROOT_TAG} from a backup",
                 )
             seen.add(run_id)
-            found = self._texts(self._run(run_id), first=len(texts) + 1)
-            texts += found
-            last = loads(found[-1]) if found else None
-            if last is None or last.kind != CONTINUE:
-                return verify(texts, where=self.experiment), run_id, len(found)
-            run_id = str(last.extra.get("run", ""))
+            found = self._of_run(run_id, entries)
+            entries += found
+            if not found or found[-1].kind != CONTINUE:
+                return tuple(entries), run_id, len(found)
+            run_id = str(found[-1].extra.get("run", ""))
+
+    def _of_run(self, run_id: str, before: list[Entry]) -> tuple[Entry, ...]:
+        """The entries of one run, checked to follow those before it."""
+        prev = before[-1].digest if before else FIRST
+        key = (str(self._client.tracking_uri), run_id)
+        known = _ended.get(key, ())
+        if known and (known[0].seq, known[0].prev) == (len(before) + 1, prev):
+            return known
+        first = len(before) + 1
+        texts = self._texts(self._run(run_id), first=first)
+        found = verify(texts, where=self.experiment, first=first, prev=prev)
+        if found and found[-1].kind == CONTINUE:
+            _ended[key] = found
+        return found
+
+    def texts(self) -> dict[int, str]:
+        """All entries as they are stored, by number, read anew; nothing of them is checked.
+
+        Raises:
+            LedgerError: the ledger or a run of it was deleted.
+            RegistryUnavailable: no answer in time.
+        """
+        run_id, texts = self._root() or "", dict[int, str]()
+        seen = {""}
+        while run_id not in seen:
+            seen.add(run_id)
+            params = self._run(run_id).data.params
+            numbered = {key.removeprefix(PREFIX): value for key, value in params.items()}
+            found = {int(key): value for key, value in numbered.items() if key.isdigit()}
+            texts |= found
+            run_id = _following(found[max(found)]) if found else ""
+        return dict(sorted(texts.items()))
+
+    def _root(self) -> str | None:
+        """The first run, "" when the ledger does not say which; None: there is no ledger."""
+        with answers(self.name):
+            experiment = self._client.get_experiment_by_name(self.experiment)
+        if experiment is None:
+            return None
+        if experiment.lifecycle_stage != "active":
+            raise LedgerError(
+                f"the ledger of {self.name!r} was deleted",
+                where=self.experiment,
+                fix=f"mlflow experiments restore --experiment-id {experiment.experiment_id}",
+            )
+        return str(experiment.tags.get(ROOT_TAG, ""))
 
     def _run(self, run_id: str) -> "Run":
         try:
@@ -245,133 +299,14 @@ class Ledger:
                     raise
 
 
-def draft(
-    *,
-    kind: str,
-    version: int | None = None,
-    source: str | None = None,
-    to: str | None = None,
-    reason: str = "",
-    evidence_digest: str = "",
-    evidence_link: str = "",
-    extra: Mapping[str, Any] | None = None,
-) -> Entry:
-    """An entry with id, time and actor; its place and chain are set when it is written.
-
-    >>> draft(kind="flag").seq
-    0
-    """
-    return Entry(
-        seq=0,
-        prev="",
-        id=str(uuid.uuid4()),
-        time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        actor=actor(),
-        kind=kind,
-        version=version,
-        source=source,
-        to=to,
-        reason=reason,
-        evidence_digest=evidence_digest,
-        evidence_link=evidence_link,
-        extra=plain(dict(extra or {})),
-    )
-
-
-def dumps(entry: Entry) -> str:
-    """An entry as canonical JSON: sorted keys, no spaces, ASCII; what is hashed and stored.
-
-    Raises:
-        DataError: it is longer than MLflow keeps.
-    """
-    values = {item.name: getattr(entry, item.name) for item in fields(entry)}
-    del values["digest"]
-    text = json.dumps(plain(values), sort_keys=True, separators=(",", ":"))
-    if len(text) > LONGEST:
-        raise DataError(
-            f"a ledger entry of {len(text):,} characters is longer than the {LONGEST:,} that MLflow"
-            " keeps",
-            where=f"kind {entry.kind}, reason of {len(entry.reason):,} characters",
-            fix="give a shorter reason and link to the long one",
-        )
-    return text
-
-
-def loads(text: str) -> Entry:
-    """An entry from its stored text, with its digest.
-
-    >>> loads(dumps(draft(kind="flag", reason="drift"))).reason
-    'drift'
-
-    Raises:
-        LedgerError: the text is no entry, or of a later version of lifecycle.
-    """
+def _following(text: str) -> str:
+    """The run that an entry's text names as the next one; empty where it names none."""
     try:
-        values = json.loads(text)
-        if values["v"] != VERSION:
-            raise LedgerError(
-                f"an entry has version {values['v']!r}, this lifecycle reads {VERSION}",
-                fix="upgrade mlflow-lifecycle",
-            )
-        return Entry(**values, digest=_sha256(text))
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, LedgerError):
-            raise
-        raise LedgerError(f"an entry cannot be read: {error}: {text[:80]!r}") from error
-
-
-def verify(texts: Sequence[str], *, where: str = "") -> tuple[Entry, ...]:
-    """Read stored texts, oldest first, and check numbers and chain.
-
-    >>> first = replace(draft(kind="flag"), seq=1, prev=FIRST)
-    >>> len(verify([dumps(first)]))
-    1
-
-    Raises:
-        LedgerError: names the entry that does not fit the one before it.
-    """
-    entries: list[Entry] = []
-    expected = FIRST
-    for seq, text in enumerate(texts, start=1):
-        try:
-            entry = loads(text)
-        except LedgerError as error:
-            raise LedgerError(
-                f"entry {seq}: {error.what}", where=where, fix=error.fix or "restore a backup"
-            ) from error
-        if entry.seq != seq or entry.prev != expected:
-            what = (
-                f"has number {entry.seq}" if entry.seq != seq else "does not follow the one before"
-            )
-            raise LedgerError(
-                f"entry {seq} {what}: the ledger was changed",
-                where=where,
-                fix="restore the tracking database from a backup",
-            )
-        entries.append(entry)
-        expected = entry.digest
-    return tuple(entries)
-
-
-def actor() -> str:
-    """Who acts: `LIFECYCLE_ACTOR`, else user@host.
-
-    >>> bool(actor())
-    True
-    """
-    named = os.environ.get("LIFECYCLE_ACTOR", "").strip()
-    if named:
-        return named
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+        entry = loads(text)
+    except LedgerError:
+        return ""
+    return str(entry.extra.get("run", "")) if entry.kind == CONTINUE else ""
 
 
 def _key(seq: int) -> str:
     return f"{PREFIX}{seq:06d}"
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

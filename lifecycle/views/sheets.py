@@ -5,7 +5,7 @@
 'churn: 12 labels accepted'
 
 Terminal and notebook draw the same sheet. To give a record a view, register a function here;
-those of monitoring are in `monitor_sheets` and `check_sheets`.
+those of monitoring are in `monitor_sheets` and `check_sheets`, the ledger's in `history_sheets`.
 """
 
 from functools import singledispatch
@@ -13,7 +13,7 @@ from typing import Any
 
 from lifecycle import records
 from lifecycle.records import Outcome
-from lifecycle.views import check_sheets, monitor_sheets
+from lifecycle.views import check_sheets, history_sheets, monitor_sheets
 from lifecycle.views.layout import (
     BAD,
     GOOD,
@@ -140,26 +140,9 @@ sheet.register(records.MonitorReport, monitor_sheets.monitor)
 sheet.register(records.Checks, check_sheets.checks)
 
 
-@sheet.register
-def _history(record: records.History) -> Sheet:
-    rows = [
-        (str(e.seq), e.time[:16].replace("T", " "), e.actor, e.kind, str(e.version or ""),
-         _from_to(e), e.reason)
-        for e in record.entries
-    ]  # fmt: skip
-    return Sheet(
-        f"{record.name}: {count(len(rows), 'ledger entry', 'ledger entries')}",
-        mark=UNSURE if record.warnings else PLAIN,
-        headers=("#", "time (UTC)", "who", "what", "version", "from → to", "why"),
-        rows=rows,
-        notes=record.warnings,
-    )
-
-
-def _from_to(entry: records.Entry) -> str:
-    """The stages of a move; of an incident what became of it, as its source is no stage."""
-    parts = (None if entry.kind == "incident" else entry.source, entry.to)
-    return " → ".join(str(part) for part in parts if part)
+sheet.register(records.History, history_sheets.history)
+sheet.register(records.Served, history_sheets.served)
+sheet.register(records.Verification, history_sheets.verification)
 
 
 @sheet.register
