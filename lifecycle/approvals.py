@@ -145,7 +145,9 @@ def check_vote(
         ApprovalRefused: says why, and who may.
     """
     where = f"{asked.name}/{asked.version}"
-    others = ", ".join(item for item in policy.approvers if not _among(item, asked.authors))
+    voted = next((item for item in asked.approvals if item.actor == who.actor), None)
+    done = (*asked.authors, *(item.actor for item in asked.approvals))
+    others = ", ".join(item for item in policy.approvers if not _among(item, done))
     may = f"ask one of {others}" if others else "ask somebody else"
     author = _among(who.actor, asked.authors)
     if not agrees and author:
@@ -165,7 +167,6 @@ def check_vote(
         raise ApprovalRefused(
             f"{who.actor!r} made or requested it, and so cannot approve it", where=where, fix=may
         )
-    voted = next((item for item in asked.approvals if item.actor == who.actor), None)
     if voted is not None:
         raise ApprovalRefused(
             f"{who.actor!r} approved it already, entry {voted.seq}", where=where, fix=may
