@@ -136,6 +136,7 @@ class History(Record):
     name: str
     entries: tuple[Entry, ...]
     warnings: tuple[str, ...] = ()  # aliases moved by hand, lagging projections
+    requests: tuple[ApprovalRequest, ...] = ()  # those that are open
 
     @property
     def head(self) -> str:
@@ -152,8 +153,6 @@ class History(Record):
     def to_frame(self) -> "pd.DataFrame":
         """One row an entry, oldest first; `extra` as JSON, times with their zone."""
         return _frame(map(_row, self.entries))
-
-    requests: tuple[ApprovalRequest, ...] = ()  # those that are open
 
 
 @dataclass(frozen=True)

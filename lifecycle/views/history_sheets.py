@@ -5,6 +5,7 @@
 """
 
 from lifecycle.records import Entry, Finding, History, Outcome, Served, Tenure, Verification
+from lifecycle.views.approval_sheets import line, vouched
 from lifecycle.views.layout import BAD, GOOD, MARKS, PLAIN, UNSURE, Sheet, count
 
 SHOWN = 60  # entries, the last; the rest is folded away
@@ -26,7 +27,11 @@ def history(record: History) -> Sheet:
         rows=[_entry(item) for item in record.entries[-SHOWN:]],
         rest=[_entry(item) for item in earlier[-LISTED:]],
         folded=folded if earlier else "",
-        notes=record.warnings,
+        notes=[
+            *record.warnings,
+            *map(line, record.requests),
+            *([vouched(record.entries)] if vouched(record.entries) else []),
+        ],
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lifecycle import records
 from lifecycle.records import Outcome
-from lifecycle.views import check_sheets, history_sheets, monitor_sheets
+from lifecycle.views import approval_sheets, check_sheets, history_sheets, monitor_sheets
 from lifecycle.views.layout import (
     BAD,
     GOOD,
@@ -138,8 +138,13 @@ def _gates(record: records.GateReport) -> Sheet:
 sheet.register(records.DriftReport, monitor_sheets.drift)
 sheet.register(records.MonitorReport, monitor_sheets.monitor)
 sheet.register(records.Checks, check_sheets.checks)
+sheet.register(records.Card, card_sheets.card)
+sheet.register(records.Exported, audit_sheets.exported)
+sheet.register(records.FolderCheck, audit_sheets.check)
+sheet.register(records.Transfer, audit_sheets.transfer)
 
 
+sheet.register(records.ApprovalRequest, approval_sheets.request)
 sheet.register(records.History, history_sheets.history)
 sheet.register(records.Served, history_sheets.served)
 sheet.register(records.Verification, history_sheets.verification)
@@ -216,6 +221,7 @@ def _statuses(record: tuple[records.Status, ...]) -> Sheet:
         headers=("model", "in production", "versions", "compiled", "last check", "warnings"),
         rows=rows,
         marks=[UNSURE if s.warnings else PLAIN for s in record],
+        notes=[approval_sheets.line(asked) for s in record for asked in s.requests],
     )
 
 

@@ -8,6 +8,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from lifecycle.approvals import requests
 from lifecycle.config import Config
 from lifecycle.errors import DataError
 from lifecycle.records import History, Served
@@ -35,7 +36,8 @@ def history(config: Config, *, head: str | Path | None = None) -> History:
         RegistryUnavailable: no answer in time.
     """
     _, entries, warnings = registry.survey(connect(config), config.name)
-    found = History(config.name, entries, warnings)
+    asked = requests(entries, config.name, config.approvals)
+    found = History(config.name, entries, warnings, asked)
     if head is not None:
         heads.save(head, found.name, found.entries)
     return found

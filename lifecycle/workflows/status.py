@@ -5,9 +5,9 @@
 ['churn', 'flights']
 """
 
-from collections.abc import Sequence
 from typing import Any
 
+from lifecycle.approvals import requests
 from lifecycle.config import Config
 from lifecycle.errors import LedgerError, ModelNotFound
 from lifecycle.records import ModelRef, ModelVersion, Status
@@ -26,10 +26,10 @@ def status(config: Config, name: str | None = None) -> tuple[Status, ...]:
     """
     client = connect(config)
     wanted = (name,) if name else registry.names(client)
-    return tuple(_row(client, item, config.stages.order) for item in wanted)
+    return tuple(_row(config, client, item) for item in wanted)
 
 
-def _row(client: Any, name: str, order: Sequence[str]) -> Status:
+def _row(config: Config, client: Any, name: str) -> Status:
     try:
         versions, entries, warnings = registry.survey(client, name)
     except LedgerError as error:  # one broken ledger does not hide the other models
@@ -37,7 +37,9 @@ def _row(client: Any, name: str, order: Sequence[str]) -> Status:
     serving = None
     if versions:
         try:
-            serving = registry.find(client, ModelRef(name, alias="champion"), order=order)
+            serving = registry.find(
+                client, ModelRef(name, alias="champion"), order=config.stages.order
+            )
         except ModelNotFound as error:
             missing = "no version of" in error.what  # nothing was promoted: that is no warning
             warnings = warnings if missing else (*warnings, str(error))
@@ -48,6 +50,7 @@ def _row(client: Any, name: str, order: Sequence[str]) -> Status:
         compiled=_compiled(serving),
         last_check=_last_check(client, name, calling=open_flag(entries, serving) is not None),
         warnings=warnings,
+        requests=requests(entries, name, config.approvals),
     )
 
 
