@@ -125,6 +125,7 @@ __all__ = [
     "Task",
     "Tenure",
     "Training",
+    "Transfer",
     "Verification",
     "plain",
 ]

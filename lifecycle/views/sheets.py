@@ -13,7 +13,14 @@ from typing import Any
 
 from lifecycle import records
 from lifecycle.records import Outcome
-from lifecycle.views import approval_sheets, check_sheets, history_sheets, monitor_sheets
+from lifecycle.views import (
+    approval_sheets,
+    audit_sheets,
+    card_sheets,
+    check_sheets,
+    history_sheets,
+    monitor_sheets,
+)
 from lifecycle.views.layout import (
     BAD,
     GOOD,

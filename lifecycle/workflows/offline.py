@@ -214,22 +214,26 @@ def _models(
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _problem(told, where, f"it cannot be read: {type(error).__name__}: {error}")
             continue
-        born = [digest for item in shown if (digest := _born(item["entry"], version))]
-        if born and born[-1] != found:
-            what = f"the model's files come to {found}; the ledger recorded {born[-1]}"
-            _problem(told, where, what)
+        if (born := _born(shown, version, "digest")) not in ("", found):
+            _problem(told, where, f"the model's files come to {found}; the ledger has {born}")
+        spec = f"versions/{version}/spec.json"
+        born = _born(shown, version, "spec")
+        if born and spec in sums and born != f"sha256:{sums[spec]}":
+            _problem(told, spec, f"it is not the one that the ledger has: {born}")
         prefix = f"versions/{version}/model/"
         held = {name[len(prefix) :]: sums[name] for name in sums if name.startswith(prefix)}
         if held and held != copied:
             _problem(told, prefix, f"the files there are not those of {where}")
 
 
-def _born(entry: dict[str, Any], version: str) -> str:
-    """The digest that an entry records of a version's files; empty where it records none."""
-    extra = entry.get("extra")
-    if entry.get("kind") not in BIRTHS or str(entry.get("version")) != version:
-        return ""
-    return str(extra.get("digest", "")) if isinstance(extra, dict) else ""
+def _born(shown: list[dict[str, Any]], version: str, key: str) -> str:
+    """What the last registration of a version records under a key; empty where it does not."""
+    found = ""
+    for item in shown:
+        entry, extra = item["entry"], item["entry"].get("extra")
+        if entry.get("kind") in BIRTHS and str(entry.get("version")) == version:
+            found = str(extra.get(key, "")) if isinstance(extra, dict) else ""
+    return found
 
 
 def model_digest(files: list[tuple[str, str]]) -> str:
