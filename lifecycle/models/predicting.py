@@ -9,6 +9,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from lifecycle.records import Label, ModelSpec, ModelVersion
 Array = NDArray[Any]
 Columns = Mapping[str, Array]  # model inputs by column, all of one length
 How = Literal["onnx", "sklearn", "pyfunc"]
+FEW = 8  # rows of a table whose arrays are made when they are asked for
 
 
 class Layout:
@@ -45,8 +47,16 @@ class Layout:
 
     def block(self, rows: Sequence[tuple[Any, ...]], which: int) -> Array:
         """The numbers (0) or texts (1) of some rows, shape (n, columns)."""
-        picked = rows if which == 0 and not self.texts else list(map(self._pick[which], rows))
-        return np.array(picked, dtype=object if which else np.float64)
+        if which and not self.texts:
+            return np.empty((len(rows), 0), dtype=object)
+        if which:
+            return np.array(list(map(self._pick[1], rows)), dtype=object)
+        picked = map(self._pick[0], rows) if self.texts else rows
+        shape = (len(rows), len(self.numbers))
+        if len(rows) == 1:
+            return np.array(list(picked), dtype=np.float64)
+        cells = chain.from_iterable(picked)
+        return np.fromiter(cells, np.float64, count=shape[0] * shape[1]).reshape(shape)
 
 
 def _picker(names: tuple[str, ...], part: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Any]:
@@ -57,7 +67,10 @@ def _picker(names: tuple[str, ...], part: tuple[str, ...]) -> Callable[[tuple[An
 
 
 class Table(Mapping[str, Array]):
-    """Columns of doubles and texts that were sent as rows; an array is made when it is asked for.
+    """Columns of doubles and texts that were sent as rows.
+
+    Of few rows an array is made when it is asked for; so several tables can be joined first. Of
+    many it is made at once, while the cells are still in the processor's cache.
 
     >>> table = Table(Layout(["age", "plan"], texts=["plan"]), [(41.0, "pro"), (None, "basic")])
     >>> table.numbers.tolist(), table["plan"].tolist(), list(table)
@@ -69,11 +82,38 @@ class Table(Mapping[str, Array]):
             for texts.
     """
 
-    __slots__ = ("_blocks", "layout", "rows")
+    __slots__ = ("_blocks", "_rows", "layout")
 
     def __init__(self, layout: Layout, rows: Sequence[tuple[Any, ...]]) -> None:
-        self.layout, self.rows = layout, rows
+        self.layout = layout
+        self._rows: Sequence[tuple[Any, ...]] = rows
         self._blocks: list[Array | None] = [None, None]
+        if len(rows) > FEW:
+            self._blocks = [layout.block(rows, 0), layout.block(rows, 1)]
+            self._rows = ()
+
+    @classmethod
+    def of(cls, layout: Layout, numbers: Array, texts: Array | None = None) -> "Table":
+        """A table of the blocks that `numbers` and `texts` are to give."""
+        made = cls(layout, ())
+        none = np.empty((len(numbers), 0), dtype=object)
+        made._blocks = [numbers, none if texts is None else texts]
+        return made
+
+    @classmethod
+    def joined(cls, tables: Sequence["Table"]) -> "Table":
+        """The rows of several tables of one layout, one behind the other.
+
+        >>> layout = Layout(["age"])
+        >>> Table.joined([Table(layout, [(41.0,)]), Table(layout, [(19.0,)])]).numbers.tolist()
+        [[41.0], [19.0]]
+        """
+        layout = tables[0].layout
+        if all(table._rows for table in tables):
+            rows = list(chain.from_iterable([table._rows for table in tables]))
+            return cls(layout, rows)
+        blocks = [[table._block(which) for table in tables] for which in (0, 1)]
+        return cls.of(layout, np.concatenate(blocks[0]), np.concatenate(blocks[1]))
 
     @property
     def numbers(self) -> Array:
@@ -96,7 +136,7 @@ class Table(Mapping[str, Array]):
     def _block(self, which: int) -> Array:
         block = self._blocks[which]
         if block is None:
-            block = self._blocks[which] = self.layout.block(self.rows, which)
+            block = self._blocks[which] = self.layout.block(self._rows, which)
         return block
 
     def __getitem__(self, name: str) -> Array:

@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -328,15 +327,14 @@ def _alike(rows: Rows, others: Rows) -> bool:
 
 def _joined(batch: Batch) -> Rows:
     """The rows of several requests, one behind the other."""
-    first = batch[0].rows.columns
+    first, count = batch[0].rows.columns, sum(asked.rows.count for asked in batch)
     if isinstance(first, Table):
-        tables: Any = (asked.rows.columns for asked in batch)
-        cells = list(chain.from_iterable(table.rows for table in tables))
-        return Rows(Table(first.layout, cells), len(cells))
+        tables: list[Any] = [asked.rows.columns for asked in batch]
+        return Rows(Table.joined(tables), count)
     columns = {
         name: np.concatenate([asked.rows.columns[name] for asked in batch]) for name in first
     }
-    return Rows(columns, sum(asked.rows.count for asked in batch))
+    return Rows(columns, count)
 
 
 def _splits(output: Output, rows: int) -> bool:

@@ -132,7 +132,7 @@ def _as_block(block: Tensor, decoder: Decoder) -> Rows | None:
     wide = data.astype(np.float64) if data.dtype.kind in "fiu" else None
     if wide is None or not np.isfinite(wide).all():
         return None
-    return Rows(Table(layout, list(map(tuple, wide.reshape(count, width).tolist()))), count)
+    return Rows(Table.of(layout, wide.reshape(count, width)), count)
 
 
 def _split(block: Tensor, decoder: Decoder) -> list[Tensor]:

@@ -128,7 +128,7 @@ def test_a_table_of_rows_holds_the_columns_that_arrays_would(data, kinds):
     names = [f"c{place}" for place in range(len(kinds))]
     texts = [name for name, kind in zip(names, kinds, strict=True) if kind == "string"]
     row = st.tuples(*(cell[kind] for kind in kinds))
-    rows = data.draw(st.lists(row, min_size=1, max_size=4))
+    rows = data.draw(st.lists(row, min_size=1, max_size=4) | st.lists(row, min_size=9, max_size=12))
     table = Table(Layout(names, texts), rows)
     assert list(table) == names
     assert len(table) == len(kinds)
@@ -151,3 +151,33 @@ def test_a_table_of_rows_holds_the_columns_that_arrays_would(data, kinds):
     assert table.numbers is table.numbers  # made once
     with pytest.raises(KeyError):
         table["other"]
+
+
+@given(data=st.data(), kinds=st.lists(st.sampled_from(sorted(cell)), min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_tables_that_are_joined_are_one_of_all_rows(data, kinds):
+    names = [f"c{place}" for place in range(len(kinds))]
+    layout = Layout(
+        names, [name for name, kind in zip(names, kinds, strict=True) if kind != "double"]
+    )
+    row = st.tuples(*(cell[kind] for kind in kinds))
+    sizes = st.lists(row, min_size=1, max_size=2) | st.lists(row, min_size=9, max_size=10)
+    parts = data.draw(st.lists(sizes, min_size=1, max_size=4))
+    whole = Table(layout, [row for part in parts for row in part])
+    tables = [Table(layout, part) for part in parts]
+    if data.draw(st.booleans()):
+        tables[0] = Table.of(layout, tables[0].numbers, tables[0].texts)
+    joined = Table.joined(tables)
+    np.testing.assert_array_equal(joined.numbers, whole.numbers)
+    np.testing.assert_array_equal(joined.texts, whole.texts)
+    assert joined.numbers.flags.c_contiguous
+    assert joined.numbers.flags.writeable
+    assert list(joined.columns()) == names
+
+
+def test_a_table_of_numbers_alone_has_no_texts():
+    numbers = np.array([[1.0, 2.0], [3.0, 4.0]])
+    table = Table.of(Layout(["a", "b"]), numbers)
+    assert table.numbers is numbers
+    assert table.texts.shape == (2, 0)
+    assert table["b"].tolist() == [2.0, 4.0]
