@@ -104,7 +104,7 @@ def make_churn() -> Callable[..., pd.DataFrame]:
     return churn_frame
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def logged_model() -> Callable[..., str]:
     """Log a tiny model with plain MLflow, as anybody might; returns its `models:/m-…`."""
     return _logged_model

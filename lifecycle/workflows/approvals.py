@@ -71,11 +71,11 @@ def request(config: Config, ref: Ref, *, to: str, reason: str = "") -> ApprovalR
     trained_by = _trained_by(client, version)
     for _ in range(RACES):
         seen = ledger.entries()
+        if stage_of(seen, version.version, order) == to:
+            raise TransitionRefused(f"it is in stage {to!r} already", where=version.ref)
         gate = gate_passed(config, client, version, seen) if gated(to, order) else None
 
         def ask(entries: Sequence[Entry], gate: Entry | None = gate) -> Entry | None:
-            if stage_of(entries, version.version, order) == to:
-                raise TransitionRefused(f"it is in stage {to!r} already", where=version.ref)
             open_ = request_of(entries, version.name, version.version, policy)
             if open_ is not None and open_.to == to and open_.digest == version.digest:
                 return None
