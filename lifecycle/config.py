@@ -57,7 +57,17 @@ class GatesConfig:
     """`[gates]`: which checks run, and the limits of the built-in ones."""
 
     # names of lifecycle.gates, or "module:attribute"
-    use: tuple[str, ...] = ("floor", "champion", "signature", "latency", "sanity")
+    use: tuple[str, ...] = (
+        "floor",
+        "skill",
+        "champion",
+        "slices",
+        "calibration",
+        "leakage",
+        "signature",
+        "latency",
+        "sanity",
+    )
     floor: Mapping[str, float] = field(default_factory=dict)  # metric = least (or most) allowed
     margin: float = 0.0  # how much worse than the champion is still allowed
     width: float = 0.05  # a wider half interval of that difference: too few rows (share for errors)
@@ -121,7 +131,7 @@ class ServeConfig:
     max_body_mb: int = 16  # a larger request is refused
     timeout_seconds: float = 60.0  # a request that takes longer is answered with 504
     queue: int = 1024  # requests that may wait for a prediction; further ones get 503
-    batch_rows: int = 256  # rows that one call of a model takes at most; 1: no requests together
+    batch_rows: int = 1024  # rows that one call of a model takes at most; 1: no requests together
     drain_seconds: float = 5.0  # how long kept connections may still ask after SIGTERM
     grpc_port: int = 0  # the port for gRPC; 0: none
     api_keys: str = ""  # file of hashed API keys; empty: nobody is asked for one

@@ -1,7 +1,7 @@
 """Is a candidate good enough? One check a function: GateInput -> GateResult, or several.
 
->>> sorted(TABLE)
-['champion', 'floor', 'latency', 'sanity', 'signature']
+>>> ", ".join(sorted(TABLE))
+'calibration, champion, floor, latency, leakage, sanity, signature, skill, slices, traffic'
 
 A gate answers pass, fail or not enough evidence, with a reason that carries the figures. It reads
 no file and asks no registry, so that it can be tried in a notebook on a GateInput made by hand.
@@ -44,10 +44,15 @@ Gate = Callable[[GateInput], "GateResult | Sequence[GateResult]"]
 
 TABLE = {
     "floor": "lifecycle.gates.floor:floor",
+    "skill": "lifecycle.gates.skill:skill",
     "champion": "lifecycle.gates.champion:champion",
+    "slices": "lifecycle.gates.slices:slices",
+    "calibration": "lifecycle.gates.calibration:calibration",
+    "leakage": "lifecycle.gates.leakage:leakage",
     "signature": "lifecycle.gates.signature:signature",
     "latency": "lifecycle.gates.latency:latency",
     "sanity": "lifecycle.gates.sanity:sanity",
+    "traffic": "lifecycle.gates.traffic:traffic",
 }
 
 

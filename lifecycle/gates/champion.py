@@ -26,7 +26,7 @@ RELATIVE = {"rmse", "mae", "log_loss", "brier"}  # `width` is a share of the cha
 def champion(given: GateInput) -> GateResult:
     """Hold candidate - champion, by the primary metric on the same rows, against the margin.
 
-    With [low, high] the 1 - alpha interval of the difference, turned so that positive is better:
+    With [low, high] the interval of the difference, turned so that positive is better:
 
     - fail when high < -margin: worse by more than is allowed, and by more than chance;
     - not enough evidence when the interval's half width exceeds `width` and low < -margin: the
@@ -34,10 +34,10 @@ def champion(given: GateInput) -> GateResult:
       errors and losses);
     - pass otherwise: not shown to be worse. A first version passes.
 
-    An equal candidate fails in alpha / 2 of cases, 2.5 % by default; the other gates share the
-    rest of alpha. The interval is that of the paired difference: what is hard for both models
-    cancels. Rows of one key, or of one stretch of time, count together. Models that give labels
-    only, compared by accuracy or balanced accuracy, are refused by an exact test (`mcnemar`).
+    An equal candidate fails in the gate's part of alpha (`lifecycle.gates.sharing`), at most half:
+    the interval leaves that much on either side. It is that of the paired difference: what is hard
+    for both models cancels. Rows of one key, or of one stretch of time, count together. Models
+    compared by accuracy or balanced accuracy are refused by an exact test (`mcnemar`).
     """
     gate = "champion"
     if given.champion is None:
@@ -52,10 +52,11 @@ def champion(given: GateInput) -> GateResult:
         return unsure(gate, f"the champion cannot be compared on these rows: {why}")
     if rival.classes != classes:
         return failed(gate, f"the champion knows the classes {rival.classes}, this one {classes}")
-    mine, weights, level = given.answers, given.weights, 1.0 - given.limits.alpha
+    mine, weights = given.answers, given.weights
+    allowed = min(given.shares.get(gate, 1.0), given.limits.alpha / 2.0)
     ways = clusters(given)
     found = paired_difference(
-        name, truth, mine, other, classes, weights=weights, blocks=ways, level=level
+        name, truth, mine, other, classes, weights=weights, blocks=ways, level=1.0 - 2.0 * allowed
     )
     own = evaluate(name, truth, mine.prediction, mine.scores, classes=classes, weights=weights)
     at = own.value - found.value
@@ -71,7 +72,7 @@ def champion(given: GateInput) -> GateResult:
     if name in EXACT and weights is None and not ways and given.limits.margin == 0:
         right, theirs = (np.asarray(item.prediction == truth, dtype=bool) for item in (mine, other))
         chance = mcnemar(right, theirs, truth if name == "balanced_accuracy" else None)
-        worse = chance is not None and chance <= given.limits.alpha / 2.0
+        worse = chance is not None and chance <= allowed
         if chance is not None and (worse or outcome is Outcome.FAIL):
             outcome = Outcome.FAIL if worse else Outcome.PASS
             note = f"; McNemar's exact test: p = {chance:.2g}{note}"

@@ -1,78 +1,51 @@
-"""Good enough at all: the floors of the configuration, and better than no skill.
+"""Good enough at all: the floors of the configuration.
 
+>>> import numpy as np
 >>> import pandas as pd
+>>> from lifecycle.config import GatesConfig
 >>> from lifecycle.models.predicting import LoadedModel, Output
 >>> from lifecycle.records import ModelSpec
 >>> spec = ModelSpec(1, "regression", (), target="y")
 >>> model = LoadedModel(spec, "sklearn", lambda columns: Output(columns["x"]))
 >>> y = np.arange(50.0)
->>> print(floor(GateInput(model, pd.DataFrame({"y": y}), Output(y[::-1])))[0].reason)
-no better than no skill: r2 -3.0000, 95 % sure below 0.05 (no skill is 0)
+>>> limits = GatesConfig(floor={"mae": 2.0})
+>>> print(floor(GateInput(model, pd.DataFrame({"y": y}), Output(y + 1.0), limits=limits))[0].reason)
+mae 1.0000 [1.0000, 1.0000] is at most 2, 95% sure
 """
 
-import numpy as np
-
+from lifecycle.gates.clusters import clusters, said
 from lifecycle.gates.given import GateInput, failed, passed, unsure
 from lifecycle.models.metrics import evaluate, rule
-from lifecycle.records import GateResult, Metric
-
-SKILL_LEVEL = 0.999  # a model of no skill passes once in 2,000 times
-USELESS = 0.05  # surely less than this above no skill is refused, not left open
+from lifecycle.records import GateResult
 
 
 def floor(given: GateInput) -> list[GateResult]:
     """Hold the candidate's metrics on its hold-out rows against their floors.
 
-    The first result asks for skill, whatever the configuration says: the area under the ROC curve
-    above 0.5 (balanced accuracy above one in k where there are no scores), r2 above 0. It passes
-    when the 99.9 % interval lies above, fails when the metric is 95 % surely less than 0.05 above,
-    and else the rows do not decide. This refuses a model that was trained on shuffled labels.
-
-    Each entry of `[gates.floor]` adds one: pass when the one-sided 1 - alpha bound keeps the limit
-    (a ceiling where smaller is better), fail when it surely does not, else not enough evidence.
+    Each entry of `[gates.floor]` gives one result: pass when the one-sided 1 - alpha bound keeps
+    the limit (a ceiling where smaller is better), fail when it surely does not, else not enough
+    evidence. Without entries there is nothing to keep; `skill` asks for more than chance.
     """
-    return [_skill(given), *(_limit(given, name, at) for name, at in given.limits.floor.items())]
-
-
-def _skill(given: GateInput) -> GateResult:
-    name, none = _no_skill(given)
-    sure = _metric(given, name, SKILL_LEVEL)
-    figures = {"value": sure.value, "limit": none, "low": sure.low, "high": sure.high}
-    gate = "floor.skill"
-    if sure.low is None:
-        return unsure(gate, f"too few rows of one class to judge {name}", **figures)
-    if sure.low > none:
-        return passed(
-            gate, f"better than no skill ({none:g}): 99.9 % interval of {sure}", **figures
-        )
-    high = _metric(given, name, 0.9).high
-    if high is not None and high < none + USELESS:
-        return failed(
-            gate,
-            f"no better than no skill: {name} {sure.value:.4f}, 95 % sure below "
-            f"{none + USELESS:g} (no skill is {none:g})",
-            **figures,
-        )
-    return unsure(
-        gate,
-        f"{len(given.rows)} hold-out rows do not show skill: 99.9 % interval of {sure} reaches "
-        f"{none:g}",
-        **figures,
-    )
-
-
-def _no_skill(given: GateInput) -> tuple[str, float]:
-    task, scores = given.spec.task, given.answers.scores is not None
-    if task == "regression":
-        return "r2", 0.0
-    if scores:
-        return ("roc_auc" if task == "binary" else "roc_auc_ovr"), 0.5
-    return "balanced_accuracy", 1.0 / len(np.unique(given.truth))
+    rows, limits = len(given.rows), given.limits.floor
+    if not limits:
+        return [passed("floor", f"[gates.floor] sets no floor for the {rows:,} hold-out rows")]
+    return [_limit(given, name, at) for name, at in limits.items()]
 
 
 def _limit(given: GateInput, name: str, limit: float) -> GateResult:
     row = rule(name, task=given.spec.task)
-    found = _metric(given, name, 1.0 - 2.0 * given.limits.alpha)
+    answers, classes = given.answers, given.spec.classes
+    found = evaluate(
+        name,
+        given.truth,
+        answers.prediction,
+        answers.scores,
+        classes=classes,
+        weights=given.weights,
+        blocks=clusters(given),
+        level=1.0 - 2.0 * given.limits.alpha,
+    )
+    note = said(given)
     figures = {"value": found.value, "limit": limit, "low": found.low, "high": found.high}
     gate, word = f"floor.{name}", "at least" if row.higher_is_better else "at most"
     sure = f"{1.0 - given.limits.alpha:.0%} sure"
@@ -84,24 +57,12 @@ def _limit(given: GateInput, name: str, limit: float) -> GateResult:
         else (limit - found.high, limit - found.low)
     )
     if worst >= 0:
-        return passed(gate, f"{found} is {word} {limit:g}, {sure}", **figures)
+        return passed(gate, f"{found} is {word} {limit:g}, {sure}{note}", **figures)
     if best < 0:
-        return failed(gate, f"{found} is not {word} {limit:g}, {sure}", **figures)
+        return failed(gate, f"{found} is not {word} {limit:g}, {sure}{note}", **figures)
     return unsure(
         gate,
-        f"{found} may be on either side of {limit:g}: {len(given.rows)} hold-out rows are too few",
+        f"{found} may be on either side of {limit:g}: {len(given.rows)} hold-out rows are too few"
+        f"{note}",
         **figures,
-    )
-
-
-def _metric(given: GateInput, name: str, level: float) -> Metric:
-    answers, classes = given.answers, given.spec.classes
-    return evaluate(
-        name,
-        given.truth,
-        answers.prediction,
-        answers.scores,
-        classes=classes,
-        weights=given.weights,
-        level=level,
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from lifecycle.errors import DataError
 from lifecycle.models import influence
 from lifecycle.models.answers import Answers, classification
 from lifecycle.models.influence import Floats
@@ -60,6 +61,10 @@ def answered(
 def _ranks(answers: Answers) -> Floats:
     assert answers.scores is not None
     present = np.unique(answers.truth)
+    if len(present) < 2:
+        raise DataError(
+            "rows of one class only cannot be ranked", fix="use rows in which both occur"
+        )
     wanted = [1] if answers.classes == 2 else present.tolist()
     found = np.zeros(len(answers.truth))
     for k in wanted:

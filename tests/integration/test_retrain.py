@@ -120,7 +120,7 @@ def test_refused_retraining_is_recorded_and_changes_nothing(
     promoting = replace(config, retrain=replace(config.retrain, promote=True))
     done = retrain(promoting, frame.assign(churned=labels))
     assert done.exit_code == 2
-    assert "floor.skill (fail)" in done.refused
+    assert "skill (fail)" in done.refused
     assert done.version.aliases == ()
     assert done.version.stage == "none"
     client = connect(config)

@@ -1,4 +1,4 @@
-"""The floor: skill whatever is configured, and the limits that are."""
+"""The floors that are configured, and nothing where there are none."""
 
 from dataclasses import replace
 
@@ -26,46 +26,12 @@ def scored(rows: int, seed: int, *, signal: float) -> tuple[np.ndarray, np.ndarr
     return y, 1 / (1 + np.exp(1 - signal * y - rng.normal(size=rows)))
 
 
-def test_skill_passes() -> None:
-    (result,) = floor(given(*scored(1000, 0, signal=1.2)))
-    assert result.outcome is Outcome.PASS
-    assert result.gate == "floor.skill"
-    assert result.low > result.limit == 0.5
-
-
-def test_no_skill_on_many_rows_is_refused_every_time() -> None:
-    for seed in range(100):
-        (result,) = floor(given(*scored(3000, seed, signal=0.0)))
-        assert result.outcome is Outcome.FAIL, result.reason
-        assert "no better than no skill" in result.reason
-
-
-def test_no_skill_on_few_rows_is_never_passed() -> None:
-    outcomes = [floor(given(*scored(120, seed, signal=0.0)))[0].outcome for seed in range(300)]
-    assert outcomes.count(Outcome.PASS) <= 2  # nominal 0.05 %
-    assert outcomes.count(Outcome.UNSURE) > 200
-
-
-def test_reversed_scores_are_refused() -> None:
-    y, scores = scored(800, 1, signal=1.5)
-    (result,) = floor(given(y, 1 - scores))
-    assert result.outcome is Outcome.FAIL
-
-
-def test_one_positive_row_does_not_decide() -> None:
-    y = np.zeros(50, dtype=int)
-    y[3] = 1
-    (result,) = floor(given(y, np.where(y, 0.9, 0.1) + np.arange(50) / 1e4))
-    assert result.outcome is Outcome.UNSURE
-    assert "one class" in result.reason
-
-
 @pytest.mark.parametrize(
     ("limit", "outcome"), [(0.6, Outcome.PASS), (0.8, Outcome.UNSURE), (0.95, Outcome.FAIL)]
 )
 def test_limit_that_is_kept_open_or_missed(limit: float, outcome: Outcome) -> None:
     y, scores = scored(400, 2, signal=1.2)
-    result = floor(given(y, scores, roc_auc=limit))[1]
+    (result,) = floor(given(y, scores, roc_auc=limit))
     assert (result.gate, result.outcome) == ("floor.roc_auc", outcome), result.reason
     assert (result.low < limit < result.high) is (outcome is Outcome.UNSURE)
 
@@ -82,7 +48,7 @@ def test_limit_is_a_ceiling_where_smaller_is_better(limit: float, outcome: Outco
     model = LoadedModel(spec, "sklearn", lambda _columns: output)
     limits = GatesConfig(floor={"rmse": limit})
     results = floor(GateInput(model, pd.DataFrame({"y": y}), output, limits=limits))
-    assert [item.outcome for item in results] == [Outcome.PASS, outcome]
+    assert [item.outcome for item in results] == [outcome]
 
 
 def test_wrong_metric_names_are_refusals_that_say_so() -> None:
@@ -92,45 +58,3 @@ def test_wrong_metric_names_are_refusals_that_say_so() -> None:
     assert "did you mean 'roc_auc'" in result.reason
     (result,) = run(["floor"], replace(case, limits=GatesConfig(floor={"rmse": 1.0})))
     assert "no meaning for a binary" in result.reason
-
-
-def test_labels_alone_are_judged_by_balanced_accuracy() -> None:
-    y, scores = scored(1000, 5, signal=2.0)
-    case = given(y, scores)
-    assert case.output is not None
-    case = replace(case, output=Output(case.output.prediction))
-    (result,) = floor(case)
-    assert result.outcome is Outcome.PASS
-    assert "balanced_accuracy" in result.reason
-
-
-def test_sample_weights_count() -> None:
-    y, scores = scored(600, 3, signal=1.5)
-    misled = np.where(np.arange(600) < 300, scores, 1 - scores)
-    case = given(y, misled)
-    assert floor(case)[0].outcome is not Outcome.PASS
-    trusted = replace(case, weights=(np.arange(600) < 300).astype(float))
-    assert floor(trusted)[0].outcome is Outcome.PASS
-    half = given(y[:300], misled[:300])
-    assert floor(trusted)[0].value == pytest.approx(floor(half)[0].value)
-
-
-def test_model_trained_on_shuffled_labels_is_refused_always() -> None:
-    """Real models on real shuffles; whatever order of rows luck gave them is not skill enough."""
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
-
-    passes = 0
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        x = rng.normal(size=(3000, 10))
-        y = (rng.random(3000) < 1 / (1 + np.exp(1 - x @ np.linspace(0.1, 0.6, 10)))).astype(int)
-        shuffled = rng.permutation(y)  # before the split: the hold-out's labels are shuffled too
-        for estimator in (
-            LogisticRegression(),
-            RandomForestClassifier(20, max_depth=6, random_state=seed),
-        ):
-            estimator.fit(x[:2000], shuffled[:2000])
-            (result,) = floor(given(shuffled[2000:], estimator.predict_proba(x[2000:])[:, 1]))
-            passes += result.outcome is Outcome.PASS
-    assert passes == 0
