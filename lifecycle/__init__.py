@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _RECORDS = (
-    "ApprovalRequest", "Candidate", "Check", "Checks", "Decision", "Diagnosis", "DriftReport", "Entry", "Erasure",
-    "Evaluation", "Feedback", "GateReport", "GateResult", "History", "Metric", "ModelRef",
-    "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Retraining", "Scored",
-    "Status", "Training",
+    "ApprovalRequest", "Candidate", "Card", "Check", "Checks", "Decision", "Diagnosis",
+    "DriftReport", "Entry", "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck",
+    "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion",
+    "MonitorReport", "Outcome", "Performance", "Retraining", "Scored", "Status", "Training",
+    "Transfer",
 )  # fmt: skip
 _ERRORS = (
-    "ApprovalRefused", "ConfigError", "DataError", "DigestMismatch", "GateRefused", "LabelError", "LedgerError",
-    "LifecycleError", "LogError", "MissingExtra", "ModelNotFound", "ModelRefused",
-    "RegistryError", "RegistryUnavailable", "ServeError", "TrainingFailed", "TransitionRefused",
-    "UntrustedModel",
+    "ApprovalRefused", "ConfigError", "DataError", "DigestMismatch", "GateRefused",
+    "LabelError", "LedgerError", "LifecycleError", "LogError", "MissingExtra", "ModelNotFound",
+    "ModelRefused", "RegistryError", "RegistryUnavailable", "ServeError", "TrainingFailed",
+    "TransitionRefused", "UntrustedModel",
 )  # fmt: skip
 _WHERE = {
     **dict.fromkeys(_RECORDS, "lifecycle.records"),

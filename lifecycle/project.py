@@ -14,9 +14,11 @@ from lifecycle.errors import ConfigError
 from lifecycle.records import (
     ApprovalRequest,
     Candidate,
+    Card,
     Checks,
     Erasure,
     Evaluation,
+    Exported,
     Feedback,
     GateReport,
     History,
@@ -203,6 +205,33 @@ class Project:
         from lifecycle.workflows.verify import verify
 
         return verify(self.config, head=head)
+
+    def export_audit(
+        self,
+        folder: str | Path,
+        *,
+        version: Reference | None = None,
+        year: int | None = None,
+        files: bool = False,
+    ) -> Exported:
+        """Write the evidence of a version, a year or all of it as a folder to check offline.
+
+        Args:
+            folder: one that is not there yet.
+            version: only what is about this one.
+            year: only what happened in it, UTC.
+            files: copy the model's files, too, not their digests alone.
+        """
+        from lifecycle.workflows.export import export_audit
+
+        ref = self.name if version is None else self._ref(version)
+        return export_audit(self.config, folder, ref=ref, year=year, files=files)
+
+    def card(self, version: Reference, *, output: str | Path | None = None) -> Card:
+        """A version's model card, made of what is recorded; `output` ends with .md or .html."""
+        from lifecycle.workflows.card import card
+
+        return card(self.config, self._ref(version), output=output)
 
     def status(self) -> Status:
         """What serves, how, and what the last check said."""

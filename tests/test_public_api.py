@@ -5,18 +5,18 @@ import inspect
 import lifecycle as lc
 
 NAMES = {
-    "ApprovalRefused", "ApprovalRequest",
-    "Candidate", "Check", "Checks", "Config", "ConfigError", "DataError", "Decision", "Diagnosis",
-    "DigestMismatch",
-    "DriftReport", "Entry", "Erasure", "Evaluation", "Feedback", "GateRefused", "GateReport",
-    "GateResult", "History", "LabelError", "LedgerError", "LifecycleError", "LogError", "Metric",
-    "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused", "ModelSpec", "ModelVersion",
-    "MonitorReport", "Outcome", "Performance", "Project", "RegistryError", "RegistryUnavailable",
-    "Retraining", "Scored", "ServeError", "Status", "Training", "TrainingFailed",
-    "TransitionRefused",
-    "UntrustedModel", "compare", "load_config", "__version__",
+    "ApprovalRefused", "ApprovalRequest", "Candidate", "Card", "Check", "Checks", "Config",
+    "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch", "DriftReport",
+    "Entry", "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck", "GateRefused",
+    "GateReport", "GateResult", "History", "LabelError", "LedgerError", "LifecycleError",
+    "LogError", "Metric", "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused",
+    "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Project",
+    "RegistryError", "RegistryUnavailable", "Retraining", "Scored", "ServeError", "Status",
+    "Training", "TrainingFailed", "Transfer", "TransitionRefused", "UntrustedModel",
+    "__version__", "compare", "load_config",
 }  # fmt: skip
 VERBS = {
+    "export_audit", "card", "verify",
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
     "feedback", "erase", "monitor", "checks", "retrain", "adopt",
     "request", "approve", "reject",

@@ -1,11 +1,53 @@
-"""Check the set-up and what is recorded: doctor."""
+"""Check the set-up and what is recorded, and hand it on: verify, export, transfer, card, doctor."""
 
 from typing import Any
 
 import click
 
-from lifecycle.cli.group import verb
+from lifecycle.cli.group import name_argument, name_of, named, verb
 from lifecycle.config import Config
+
+
+@verb
+@name_argument
+@click.option("--head", metavar="FILE|DIGEST", help="A head that was kept elsewhere.")
+@click.option("--folder", metavar="DIR", help="Check an exported folder; no registry is needed.")
+def verify(config: Config, *, name: str, head: str | None, folder: str | None) -> Any:
+    """Check ledger, files and aliases, or an exported folder."""
+    if folder is not None:
+        if name:
+            raise click.UsageError("give a NAME or --folder, not both")
+        from lifecycle.workflows.export import verify_folder
+
+        return verify_folder(folder, head=head or "")
+    config = named(config, name)
+    from lifecycle.workflows.verify import verify
+
+    return verify(config, head=head)
+
+
+@verb
+@click.argument("ref", metavar="REF|NAME", required=False, default="")
+@click.option("--audit", required=True, metavar="DIR", help="A folder that is not there yet.")
+@click.option("--year", type=int, metavar="N", help="Only what happened in it, UTC.")
+@click.option("--files", is_flag=True, help="Copy the model's files, not their digests alone.")
+def export(config: Config, *, ref: str, audit: str, year: int | None, files: bool) -> Any:
+    """Write a version's or a year's evidence, to be checked offline."""
+    config = named(config, name_of(ref) if ref else "")
+    from lifecycle.workflows.export import export_audit
+
+    return export_audit(config, audit, ref=ref, year=year, files=files)
+
+
+@verb
+@click.argument("ref")
+@click.option("--output", metavar="FILE", help="Write it there: F.md or F.html.")
+def card(config: Config, *, ref: str, output: str | None) -> Any:
+    """Print a version's model card, made of what is recorded."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.card import card
+
+    return card(config, ref, output=output)
 
 
 @verb
