@@ -34,14 +34,29 @@ def problems(output: Output, spec: ModelSpec, rows: int) -> list[str]:
     One label for all rows is wrong where there are no scores that differ: a rare class is often
     never the likelier one, and its scores still order the rows.
     """
+    found = strange(output, spec, rows)
+    prediction = np.asarray(output.prediction)
+    if rows < 2 or prediction.shape != (rows,):
+        return found
+    if output.scores is None and len(np.unique(prediction.astype(str))) == 1:
+        found.append(f"every row gets the same answer, {prediction[0]}")
+    if output.scores is not None and bool((output.scores == output.scores[0]).all()):
+        found.append("every row gets the same scores")
+    return found
+
+
+def strange(output: Output, spec: ModelSpec, rows: int) -> list[str]:
+    """What in answers can be no answer, whatever the other rows get.
+
+    >>> strange(Output(np.array([1.0, np.inf])), ModelSpec(1, "regression", ()), 2)
+    ['1 answers are missing or infinite']
+    """
     prediction = np.asarray(output.prediction)
     if prediction.shape != (rows,):
         return [f"{rows:,} rows got answers of shape {prediction.shape}"]
     found = _values(prediction) if spec.task == "regression" else _labels(prediction, spec)
     if output.scores is not None:
         found += _scores(np.asarray(output.scores, dtype=float), len(spec.classes), rows)
-    elif rows > 1 and len(np.unique(prediction.astype(str))) == 1:
-        found.append(f"every row gets the same answer, {prediction[0]}")
     return found
 
 
@@ -74,6 +89,4 @@ def _scores(scores: Array, classes: int, rows: int) -> list[str]:
     sums = scores.sum(axis=1)
     if np.abs(sums - 1.0).max() > TOLERANCE:
         found.append(f"the scores of a row sum to {sums[np.abs(sums - 1.0).argmax()]:.4g}")
-    if rows > 1 and bool((scores == scores[0]).all()):
-        found.append("every row gets the same scores")
     return found
