@@ -300,7 +300,7 @@ def _check_ways(order: Sequence[str], ways: Sequence[str]) -> None:
     back = _reached(order[-1], [(to, source) for source, to in pairs])
     stuck = [item for item in order if item not in back]
     if stuck:
-        loop = len(stuck) > 1 and all(item in _reached(stuck[0], pairs) for item in stuck)
+        loop = len(stuck) > 1 and all(set(stuck) <= _reached(item, pairs) for item in stuck)
         what = "form a loop that nothing leaves" if loop else "have no way back"
         raise ConfigError(
             f"stages.ways: {_listed(stuck)} {what if len(stuck) > 1 else 'has no way back'},"

@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,12 @@ LONGEST = 6000  # characters that MLflow keeps of a parameter
 CONTINUE = "continue"  # the kind of the entry that names the next run
 FIRST = "0" * 64  # what the first entry names as the one before it
 VERSION = 1
+_NAMES = {item.name for item in fields(Entry)} - {"digest"}
+_KINDS: dict[str, Any] = {
+    "prev": str, "id": str, "time": str, "actor": str, "kind": str, "version": int | None,
+    "source": str | None, "to": str | None, "reason": str, "evidence_digest": str,
+    "evidence_link": str, "identity": str, "extra": dict, "signature": str,
+}  # fmt: skip
 
 
 def draft(
@@ -100,6 +106,9 @@ def loads(text: str) -> Entry:
                 f"an entry has version {values['v']!r}, this lifecycle reads {VERSION}",
                 fix="upgrade mlflow-lifecycle",
             )
+        unknown = sorted(set(values) - _NAMES)
+        if unknown:
+            raise LedgerError(f"an entry has a field {unknown[0]!r}, which no entry has")
         return Entry(**values, digest=sha256(text))
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, LedgerError):
@@ -147,6 +156,75 @@ def verify(
         entries.append(entry)
         expected = entry.digest
     return tuple(entries)
+
+
+def faults(texts: Mapping[int, str]) -> dict[int, list[str]]:
+    """Every place where a ledger does not hold, not the first alone.
+
+    >>> from dataclasses import replace
+    >>> one = dumps(replace(draft(kind="flag"), seq=1, prev=FIRST))
+    >>> faults({1: one})
+    {}
+    >>> faults({1: one, 3: one})
+    {2: ['it is missing'], 3: ["its field 'seq' says 1", 'it has the id of entry 1: it was copied']}
+
+    Args:
+        texts: of the entries, as they are stored, by number.
+
+    Returns:
+        What is wrong, by the number of the entry. Of an entry that was changed the one after it
+        tells: it seals another text.
+    """
+    found: dict[int, list[str]] = {}
+    ids: dict[str, int] = {}
+    digests = {seq: sha256(text) for seq, text in texts.items()}
+    named = {seq: _sealed(text) for seq, text in texts.items()}
+    for seq in range(1, max(texts, default=0) + 1):
+        if seq not in texts:
+            found[seq] = ["it is missing"]
+            continue
+        said = list(_wrong(seq, texts[seq]))
+        before = digests.get(seq - 1, FIRST if seq == 1 else "")
+        if before and named[seq] and named[seq] != before:
+            # the entry after this one vouches for it, so the one before was changed
+            vouched = named.get(seq + 1) == digests[seq]
+            if vouched and seq > 1:
+                found.setdefault(seq - 1, []).append(f"it was changed: entry {seq} seals another")
+            else:
+                said.append("it does not follow the one before: one of the two was changed")
+        try:
+            mine = str(loads(texts[seq]).id)
+        except LedgerError:
+            mine = ""
+        if mine and ids.setdefault(mine, seq) != seq:
+            said.append(f"it has the id of entry {ids[mine]}: it was copied")
+        if said:
+            found.setdefault(seq, []).extend(said)
+    return dict(sorted(found.items()))
+
+
+def _wrong(seq: int, text: str) -> Iterator[str]:
+    """What an entry itself shows to be wrong; names the field where that can be told."""
+    try:
+        entry = loads(text)
+    except LedgerError as error:
+        yield error.what
+        return
+    if json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) != text:
+        yield "its text is not in the form that is written: it was edited by hand"
+    if entry.seq != seq:
+        yield f"its field 'seq' says {entry.seq!r}"
+    for name, kinds in _KINDS.items():
+        if not isinstance(getattr(entry, name), kinds):
+            yield f"its field {name!r} is {getattr(entry, name)!r}"
+
+
+def _sealed(text: str) -> str:
+    """The digest that an entry names as the one before it; empty when it cannot be read."""
+    try:
+        return str(loads(text).prev)
+    except LedgerError:
+        return ""
 
 
 def actor() -> str:

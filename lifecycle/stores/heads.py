@@ -18,6 +18,7 @@ from typing import Any
 
 from lifecycle.errors import DataError
 from lifecycle.records import Entry
+from lifecycle.stores.entries import sha256
 
 FORMAT = "lifecycle-head/1"
 SHORT = 16  # hexadecimal digits of each earlier entry's digest
@@ -41,6 +42,61 @@ class Head:
     name: str = ""
     chain: tuple[str, ...] = ()
     entries: tuple[dict[str, Any], ...] = ()
+
+
+def differences(head: Head, texts: Sequence[str]) -> list[tuple[int, str]]:
+    """Where a ledger is not a continuation of what was noted: number of the entry, and how.
+
+    >>> differences(Head(sha256("a")), ["a", "b"])
+    []
+    >>> differences(Head(sha256("b"), seq=2), ["a"])
+    [(2, 'entries 2 to 2 are gone: the end was cut off')]
+
+    Args:
+        head: what was kept elsewhere.
+        texts: the entries as they are stored now, oldest first.
+    """
+    digests = [sha256(text) for text in texts]
+    if not head.seq:
+        if head.digest in digests:
+            return []
+        return [(0, "no entry has the digest that was noted: cut off, or written anew")]
+    pairs = list(enumerate(head.chain)) or [(head.seq - 1, head.digest)]
+    said: list[tuple[int, str]] = []
+    other = next(
+        (at for at, was in pairs if at < len(digests) and _differs(was, digests[at])), None
+    )
+    if other is not None:
+        said.append((other + 1, _from(head, other, texts, whole=bool(head.chain))))
+    if len(digests) < head.seq:
+        first = len(digests) + 1
+        said.append((first, f"entries {first} to {head.seq} are gone: the end was cut off"))
+    return said
+
+
+def _differs(was: str, digest: str) -> bool:
+    return not digest.startswith(was)
+
+
+def _from(head: Head, at: int, texts: Sequence[str], *, whole: bool) -> str:
+    """What is said of the first entry that differs, with its fields where they were kept."""
+    if not whole:
+        return "it is another than was noted: it, or one before it, was changed"
+    changed = ""
+    if head.entries:
+        try:
+            now = json.loads(texts[at])
+        except ValueError:
+            now = {}
+        was = {key: value for key, value in head.entries[at].items() if key != "digest"}
+        names = [
+            key for key in sorted({*now, *was}) if (now.get(key) or None) != (was.get(key) or None)
+        ]
+        shown = [f"{key!r} is {now.get(key)!r}, was {was.get(key)!r}" for key in names]
+        changed = f": {'; '.join(shown)}" if shown else ""
+    if at == 0:
+        return f"the first entry is another: the ledger was replaced{changed}"
+    return f"it is another than was noted: the ledger was written anew from here{changed}"
 
 
 def save(path: str | Path, name: str, entries: Sequence[Entry]) -> None:

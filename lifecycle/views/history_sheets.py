@@ -11,6 +11,7 @@ from lifecycle.views.layout import BAD, GOOD, MARKS, PLAIN, UNSURE, Sheet, count
 SHOWN = 60  # entries, the last; the rest is folded away
 LISTED = 1000
 MOST_FINE = 12  # findings without a fault that are listed one by one
+MOST_BROKEN = 60  # … with one; all are in --json
 HEADERS = ("#", "time (UTC)", "who", "what", "version", "from → to", "why")
 SIGNS = {Outcome.PASS: "ok", Outcome.FAIL: "broken", Outcome.UNSURE: "not there"}
 
@@ -101,8 +102,10 @@ def verification(record: Verification) -> Sheet:
     broken = [item for item in record.findings if item.outcome is Outcome.FAIL]
     missing = [item for item in record.findings if item.outcome is Outcome.UNSURE]
     fine = [item for item in record.findings if item.outcome is Outcome.PASS]
-    shown: list[Finding] = [*broken, *missing, *fine[:MOST_FINE]]
-    rest = fine[MOST_FINE:]
+    wrong = [*broken, *missing]
+    shown: list[Finding] = [*wrong[:MOST_BROKEN], *fine[:MOST_FINE]]
+    rest = [*wrong[MOST_BROKEN:], *fine[MOST_FINE:]]
+    more = count(len(rest), "more finding")
     said = f"{count(len(broken), 'thing')} not as recorded" if broken else "as it was recorded"
     if missing and not broken:
         said = f"nothing is changed, {count(len(missing), 'thing')} could not be looked at"
@@ -117,8 +120,8 @@ def verification(record: Verification) -> Sheet:
         headers=("looked at", "", "finding", "what to do"),
         rows=[_finding(item) for item in shown],
         marks=[MARKS[item.outcome] for item in shown],
-        rest=[_finding(item) for item in rest],
-        folded=f"{count(len(rest), 'more thing')} in order" if rest else "",
+        rest=[_finding(item) for item in rest[:LISTED]],
+        folded=f"{more} (all: --json)" if rest else "",
     )
 
 
