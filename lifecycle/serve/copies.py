@@ -30,7 +30,7 @@ from lifecycle.models.predicting import LoadedModel
 from lifecycle.models.separable import TAG, separable
 from lifecycle.records import ModelRef, ModelSpec, ModelVersion
 from lifecycle.serve.slots import Slot, slot
-from lifecycle.stores import artifacts
+from lifecycle.stores import artifacts, recorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,16 +67,17 @@ def copy(client: "MlflowClient", version: ModelVersion, config: Config) -> Path:
     """
     target = Path(config.log.dir) / FOLDER / key(version)
     if target.is_dir():
+        _renew(target, version)
         return target
     draft = target.with_name(f".{target.name[:100]}.{os.getpid()}.{time.time_ns()}")
-    spec = artifacts.spec(client, version)
+    spec = artifacts.spec_text(client, version)
     try:
         draft.mkdir(parents=True)
         with artifacts.files(client, version) as folder:
             shutil.copytree(folder, draft / "model", copy_function=shutil.copyfile)
         if version.tags.get(artifacts.COMPILED, "").startswith(files.PREFIX):
             (draft / "model.onnx").write_bytes(artifacts.compiled(client, version))
-        (draft / "spec.json").write_text(specs.dumps(spec), encoding="utf-8")
+        (draft / "spec.json").write_text(spec, encoding="utf-8")
         # of a version without a recorded digest at least the copy is watched
         found = version.digest or files.digest(draft / "model")
         known = {name: getattr(version, name) for name in _FIELDS}
@@ -96,28 +97,43 @@ def copy(client: "MlflowClient", version: ModelVersion, config: Config) -> Path:
     return target
 
 
+def _renew(target: Path, version: ModelVersion) -> None:
+    """Give a copy the signature that its version got later."""
+    note = target / "version.json"
+    draft = target.with_name(f".{target.name[:100]}.{os.getpid()}.json")
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # `open_copy` says what
+        known = json.loads(note.read_text(encoding="utf-8"))
+        if known["tags"].get(recorded.SIGNATURE) != version.tags.get(recorded.SIGNATURE):
+            known["tags"] = dict(version.tags)
+            draft.write_text(json.dumps(known), encoding="utf-8")
+            draft.replace(note)
+
+
 def open_copy(folder: Path, config: Config) -> LoadedModel:
     """Load a copy: verified by its digest, compiled where it was compiled.
 
     Raises:
-        ModelRefused: the copy is not what was registered, or must not be loaded.
+        ModelRefused: the copy is not what was registered, nobody vouches for it, or it must not be
+            loaded.
         ModelNotFound: there is no such copy, or what describes it is damaged.
     """
     try:
         known = json.loads((folder / "version.json").read_text(encoding="utf-8"))
         text = (folder / "spec.json").read_text(encoding="utf-8")
-        digest = known.pop("copied_digest")
+        copied = known.pop("copied_digest")
         version = ModelVersion(**known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelNotFound(
             "there is no whole local copy", where=folder, fix="delete the folder and start again"
         ) from error
+    recorded.check(config.signing, version)
+    artifacts.check_spec(text.encode(), version)
     onnx = folder / "model.onnx"
     usable = onnx.is_file() and config.models.compile and artifacts.has_onnxruntime()
     loaded = load(
         folder / "model",
         spec=specs.loads(text, where=str(folder)),
-        digest=digest,
+        digest=version.digest or copied,
         compiled=onnx if usable else None,
         compiled_digest=version.tags.get(artifacts.COMPILED, ""),
         allow_pickle=config.models.allow_pickle,

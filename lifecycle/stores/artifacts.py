@@ -21,19 +21,21 @@ import numpy as np
 import pandas as pd
 
 from lifecycle.config import Config
-from lifecycle.errors import DataError, ModelNotFound
+from lifecycle.errors import DataError, DigestMismatch, ModelNotFound
 from lifecycle.models import loading, specs
+from lifecycle.models.files import PREFIX, verify_file
+from lifecycle.models.files import verify as verify_files
 from lifecycle.models.predicting import LoadedModel, Output
 from lifecycle.records import ModelSpec, ModelVersion
+from lifecycle.stores import recorded
 from lifecycle.stores.runs import FOLDER, log_files
 from lifecycle.stores.tracking import answers, quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SPEC_RUN = "lifecycle.spec_run"
-DIGEST = "lifecycle.digest"
-COMPILED = "lifecycle.compiled"
+COMPILED, DIGEST = recorded.COMPILED, recorded.DIGEST
+SPEC, SPEC_RUN = recorded.SPEC, recorded.SPEC_RUN
 COMPILED_HOW = "lifecycle.compiled_how"
 ANSWERS = "data/holdout_answers.parquet"
 
@@ -43,13 +45,66 @@ def spec(client: "MlflowClient", version: ModelVersion) -> ModelSpec:
 
     Raises:
         ModelNotFound: its files are gone.
+        DigestMismatch: the specification is not the one that was registered.
         RegistryError: the specification cannot be read.
     """
-    if version.adopted:
-        text = _text(client, _spec_run(version), "spec.json").decode()
-        return specs.loads(text, where=version.ref)
-    with files(client, version) as folder:
-        return specs.from_signature(loading.describe(folder).get("signature"))
+    return specs.loads(spec_text(client, version), where=version.ref)
+
+
+def spec_text(client: "MlflowClient", version: ModelVersion) -> str:
+    """The specification as it is stored; raises as `spec` does."""
+    if not version.adopted:
+        with files(client, version) as folder:
+            return specs.dumps(specs.from_signature(loading.describe(folder).get("signature")))
+    content = _text(client, _spec_run(version), "spec.json")
+    check_spec(content, version)
+    return content.decode()
+
+
+def check_spec(content: bytes, version: ModelVersion) -> None:
+    """Refuse a specification that is not the one that was registered.
+
+    Raises:
+        DigestMismatch: it differs; versions from before its digest was kept are let through.
+    """
+    known, found = version.tags.get(SPEC, ""), digest_of(content)
+    if known and found != known:
+        raise DigestMismatch(
+            f"the version's specification is not the one that was registered: found {found}, "
+            f"registered {known}",
+            where=version.ref,
+            fix="restore spec.json of its run, or register the model again",
+        )
+
+
+def digest_of(content: bytes) -> str:
+    """The sha256 as it stands in tags, "sha256:" and 64 hexadecimal digits."""
+    return f"{PREFIX}{hashlib.sha256(content).hexdigest()}"
+
+
+def spec_digest(client: "MlflowClient", run_id: str) -> str:
+    """The same of the specification that a candidate's run holds."""
+    return digest_of(_read(client.tracking_uri, run_id, "spec.json"))
+
+
+def verify(client: "MlflowClient", version: ModelVersion, config: Config) -> None:
+    """All that is checked before a version is loaded, without loading it.
+
+    Raises:
+        ModelRefused: a file is not the one that was registered, or nobody vouches for it.
+        ModelNotFound: its files are gone.
+    """
+    recorded.check(config.signing, version)
+    if version.tags.get(SPEC):
+        spec(client, version)
+    known = version.tags.get(COMPILED, "")
+    with files(client, version) as folder, tempfile.TemporaryDirectory() as scratch:
+        if version.digest:
+            verify_files(folder, version.digest)
+        if known.startswith(PREFIX):
+            onnx = Path(scratch) / "model.onnx"
+            onnx.write_bytes(compiled(client, version))
+            verify_file(onnx, known)
 
 
 def spec_of_run(client: "MlflowClient", run_id: str) -> ModelSpec:
@@ -178,9 +233,11 @@ def load(client: "MlflowClient", version: ModelVersion, config: Config) -> Loade
     """Load a version: verified, and compiled where it was compiled.
 
     Raises:
-        ModelRefused: DigestMismatch or UntrustedModel; see `lifecycle.models.loading`.
+        ModelRefused: DigestMismatch or UntrustedModel, see `lifecycle.models.loading`; or nobody
+            vouches for it whom `[signing] trusted` names.
         ModelNotFound: its files are gone.
     """
+    recorded.check(config.signing, version)
     known = spec(client, version)
     compiled = version.tags.get(COMPILED, "")
     with files(client, version) as folder, tempfile.TemporaryDirectory() as scratch:

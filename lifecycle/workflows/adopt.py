@@ -30,7 +30,7 @@ from lifecycle.models.predicting import Array, LoadedModel, Output
 from lifecycle.models.tables import column_type
 from lifecycle.named import nearest
 from lifecycle.records import Column, Label, Lineage, ModelRef, ModelSpec, ModelVersion, Task
-from lifecycle.stores import artifacts, datasets, registry, runs
+from lifecycle.stores import artifacts, datasets, recorded, registry, runs
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import answers, connect, experiment_id
 
@@ -122,6 +122,7 @@ def adopt(
         artifacts.COMPILED: compiled.tag,
         artifacts.COMPILED_HOW: compiled.how,
         separable.TAG: str(together).lower(),
+        artifacts.SPEC: artifacts.spec_digest(client, run_id),
         artifacts.SPEC_RUN: run_id,  # last: with it the version is ours
     })  # fmt: skip
     return registry.find(client, version, order=config.stages.order)
@@ -377,16 +378,13 @@ def _compiled(config: Config, loaded: LoadedModel, given: Given) -> Compiled:
 
 def _enter(client: "MlflowClient", version: ModelVersion, tags: Mapping[str, str]) -> None:
     with answers(version.ref):
+        tags = recorded.vouch(client, version.name, version.version, tags)
         for name, value in tags.items():
             client.set_model_version_tag(version.name, str(version.version), name, value)
     entry = draft(
         kind="adopt",
         version=version.version,
-        extra={
-            "source": version.source,
-            "digest": tags[artifacts.DIGEST],
-            "spec_run": tags[artifacts.SPEC_RUN],
-        },
+        extra=recorded.kept(version.source, tags),
     )
     Ledger(client, version.name).append(lambda _: entry)
 

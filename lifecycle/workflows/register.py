@@ -67,6 +67,7 @@ def register(config: Config, candidate: Candidate) -> ModelVersion:
         tags={
             artifacts.DIGEST: digest,
             artifacts.SPEC_RUN: candidate.run_id,
+            artifacts.SPEC: artifacts.spec_digest(client, candidate.run_id),
             artifacts.COMPILED: compiled.tag,
             **({artifacts.COMPILED_HOW: compiled.how} if compiled.how else {}),
         },

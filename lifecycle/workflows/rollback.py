@@ -11,7 +11,6 @@ from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import LifecycleError, TransitionRefused
-from lifecycle.models import files
 from lifecycle.records import Entry, ModelRef, ModelVersion
 from lifecycle.stages import PRODUCTION, standing
 from lifecycle.stores import artifacts, registry
@@ -56,7 +55,7 @@ def rollback(config: Config, *, reason: str) -> ModelVersion:
                 where=name,
                 fix="promote another version; `lifecycle history` shows all moves",
             )
-        back = _verified(client, name, now.previous)
+        back = _verified(config, client, name, now.previous)
         decide = partial(_decide, back=back, leaving=now.production, order=order, reason=reason)
         written = ledger.append(decide)
         if written is not None or standing(ledger.entries(), order).production == back.version:
@@ -87,13 +86,11 @@ def _decide(
     )
 
 
-def _verified(client: Any, name: str, number: int) -> ModelVersion:
+def _verified(config: Config, client: Any, name: str, number: int) -> ModelVersion:
     """The version, once its files were seen to be those that were registered."""
     try:
         version = registry.find(client, ModelRef(name, number))
-        with artifacts.files(client, version) as folder:
-            if version.digest:
-                files.verify(folder, version.digest)
+        artifacts.verify(client, version, config)
     except LifecycleError as error:
         if isinstance(error, ConnectionError):
             raise
