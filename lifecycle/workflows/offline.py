@@ -90,20 +90,21 @@ def _sums(root: Path, told: dict[str, Any]) -> dict[str, str]:
             _problem(told, where, f"the name {name!r} is listed twice or not allowed")
             continue
         listed[name] = digest
-        _file(root, name, digest, told)
+        _file(root, name, digest, number, told)
     for name in sorted(_present(root) - set(listed) - {SUMS}):
-        _problem(told, name, "it is not listed in SHA256SUMS: it was added")
+        _problem(told, name, "it is not listed in SHA256SUMS: it was added, or its line removed")
     return listed
 
 
-def _file(root: Path, name: str, digest: str, told: dict[str, Any]) -> None:
+def _file(root: Path, name: str, digest: str, number: int, told: dict[str, Any]) -> None:
     path = root / name
     if path.is_symlink() or not path.is_file():
-        _problem(told, name, "the file is missing")
+        _problem(told, name, f"the file is missing, SHA256SUMS line {number} lists it")
         return
     found = _sha256(path)
     if found != digest:
-        _problem(told, name, f"it was changed: sha256 {found}, listed {digest}")
+        what = f"it is not as SHA256SUMS line {number} lists it: sha256 {found}, listed {digest}"
+        _problem(told, name, what)
 
 
 def _manifest(root: Path, told: dict[str, Any]) -> dict[str, Any]:
