@@ -56,7 +56,7 @@ def spec_text(client: "MlflowClient", version: ModelVersion) -> str:
     if not version.adopted:
         with files(client, version) as folder:
             return specs.dumps(specs.from_signature(loading.describe(folder).get("signature")))
-    content = _text(client, _spec_run(version), "spec.json")
+    content = _text(client, own_run(version), "spec.json")
     check_spec(content, version)
     return content.decode()
 
@@ -146,7 +146,7 @@ def holdout_answers(client: "MlflowClient", version: ModelVersion) -> Output:
     Raises:
         ModelNotFound: the version stores none; it is from before they were kept, or has no rows.
     """
-    return as_output(_parquet(_text(client, _spec_run(version), ANSWERS), version.ref))
+    return as_output(_parquet(_text(client, own_run(version), ANSWERS), version.ref))
 
 
 def as_output(table: pd.DataFrame) -> Output:
@@ -244,7 +244,7 @@ def load(client: "MlflowClient", version: ModelVersion, config: Config) -> Loade
         onnx = None
         if compiled.startswith("sha256:") and config.models.compile and has_onnxruntime():
             onnx = Path(scratch) / "model.onnx"
-            onnx.write_bytes(_text(client, _spec_run(version), "compiled/model.onnx"))
+            onnx.write_bytes(_text(client, own_run(version), "compiled/model.onnx"))
         loaded = loading.load(
             folder,
             spec=known,
@@ -262,7 +262,7 @@ def compiled(client: "MlflowClient", version: ModelVersion) -> bytes:
     Raises:
         ModelNotFound: it was not compiled.
     """
-    return _read(client.tracking_uri, _spec_run(version), "compiled/model.onnx")
+    return _read(client.tracking_uri, own_run(version), "compiled/model.onnx")
 
 
 def has_onnxruntime() -> bool:
@@ -328,7 +328,12 @@ def _downloaded(address: str, where: str) -> Iterator[Path]:
         yield Path(found)
 
 
-def _spec_run(version: ModelVersion) -> str:
+def own_run(version: ModelVersion) -> str:
+    """The run that holds a version's specification.
+
+    Raises:
+        ModelNotFound: the version is not ours.
+    """
     run_id = version.tags.get(SPEC_RUN, "")
     if not run_id:
         raise ModelNotFound(
@@ -340,7 +345,7 @@ def _spec_run(version: ModelVersion) -> str:
 
 
 def _data_run(client: "MlflowClient", version: ModelVersion) -> str:
-    run_id = _spec_run(version)
+    run_id = own_run(version)
     return spec(client, version).data_run_id or run_id
 
 

@@ -131,7 +131,8 @@ def check(trust: SigningConfig, version: ModelVersion) -> None:
     """
     if not trust.trusted:
         return
-    text = statement(version.name, version.version, version.tags)
+    tags = {**version.tags, DIGEST: version.digest}  # what its files are held against
+    text = statement(version.name, version.version, tags)
     why = refusal(trust, text, version.tags.get(SIGNATURE, ""), purpose="model")
     if not why and not version.digest:
         why = "there is no digest of its files"
@@ -139,5 +140,5 @@ def check(trust: SigningConfig, version: ModelVersion) -> None:
         raise ModelRefused(
             f"nobody who is trusted vouches for this version: {why}",
             where=version.ref,
-            fix="look at who registered it; who holds the key runs `lifecycle sign REF`",
+            fix=f"look at who registered it; who holds the key runs `lifecycle sign {version.ref}`",
         )

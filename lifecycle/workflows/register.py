@@ -6,15 +6,17 @@ lifecycle.errors.TrainingFailed: the candidate 'knn' was not trained: ValueError
 """
 
 import json
+from dataclasses import replace
 
-from lifecycle.config import Config
+from lifecycle.config import Config, SigningConfig
 from lifecycle.errors import ConfigError, TrainingFailed
 from lifecycle.models import files
 from lifecycle.models.compiling import Compiled, compile_model
 from lifecycle.models.loading import load
-from lifecycle.records import Candidate, ModelVersion
-from lifecycle.stores import artifacts, registry, runs
-from lifecycle.stores.tracking import connect
+from lifecycle.records import Candidate, ModelRef, ModelVersion
+from lifecycle.stores import artifacts, recorded, registry, runs
+from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.tracking import answers, connect
 
 
 def register(config: Config, candidate: Candidate) -> ModelVersion:
@@ -72,3 +74,35 @@ def register(config: Config, candidate: Candidate) -> ModelVersion:
             **({artifacts.COMPILED_HOW: compiled.how} if compiled.how else {}),
         },
     )
+
+
+def sign(config: Config, ref: str | ModelRef | ModelVersion) -> ModelVersion:
+    """Vouch for a version that is there already: one from before there was a key, or a new key's.
+
+    Args:
+        config: `[signing] key`.
+        ref: the version; its files must be those that were registered.
+
+    Raises:
+        ConfigError: there is no key, or it cannot be used.
+        ModelRefused: the files are not those that were registered; nothing was signed.
+        ModelNotFound: no such version, or it is not ours.
+    """
+    if not config.signing.key:
+        raise ConfigError(
+            "there is no key to sign with", fix="make one with `lifecycle signing-key FILE`, then"
+            " set [signing] key",
+        )  # fmt: skip
+    client = connect(config)
+    version = registry.find(client, ref, order=config.stages.order)
+    artifacts.own_run(version)
+    artifacts.verify(client, version, replace(config, signing=SigningConfig()))
+    with answers(version.ref):
+        tags = recorded.vouch(client, version.name, version.version, version.tags)
+    entry = draft(
+        kind="sign",
+        version=version.version,
+        extra=recorded.kept(version.source, tags),
+    )
+    Ledger(client, version.name).append(lambda _: entry)
+    return registry.find(client, version, order=config.stages.order)
