@@ -1,0 +1,23 @@
+"""What MLflow finds under its entry points; imports nothing until a server asks for it.
+
+>>> plain("lifecycle+postgresql://db/mlflow")
+'postgresql://db/mlflow'
+
+MLflow loads the entry points of every installed package whenever it starts, in clients too.
+"""
+
+from typing import Any
+
+SCHEME = "lifecycle+"
+
+
+def registry_store(store_uri: str) -> Any:
+    """The store for `--registry-store-uri lifecycle+sqlite:///mlflow.db`."""
+    from lifecycle.stores.registry_store import GuardedRegistry
+
+    return GuardedRegistry(store_uri)
+
+
+def plain(address: str) -> str:
+    """MLflow's own address of a database, from ours."""
+    return address.removeprefix(SCHEME)
