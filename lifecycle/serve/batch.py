@@ -37,6 +37,7 @@ from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import Refused
 
+OFTEN = 256  # rows of one call, however long each takes: many models cost as much for one
 SWITCH_SECONDS = 0.0005  # a thread that computes gives the interpreter to the loop so often
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -49,12 +50,13 @@ class Limits:
 
     Attributes:
         queue: requests that may wait; further ones are answered 503.
-        batch_rows: rows of one call; a longer request goes alone.
+        batch_rows: rows of one call; a longer request goes alone. Of a model that is slow row by
+            row fewer are taken together, so that who comes next does not wait long.
         seconds: a request that takes longer is answered 504.
     """
 
     queue: int = 1024
-    batch_rows: int = 256
+    batch_rows: int = 1024
     seconds: float = 60.0
 
 
@@ -160,7 +162,9 @@ class Batcher:
         first = waiting.popleft()
         batch, passed = [first], []
         if waiting and _sociable(first):
-            choice, room = first.choice, self.limits.batch_rows - first.rows.count
+            choice = first.choice
+            most = max(OFTEN, self.engine.affordable(choice))
+            room = min(self.limits.batch_rows, most) - first.rows.count
             while waiting and room > 0:
                 other = waiting.popleft()
                 fits = other.rows.count <= room and _same(choice, other.choice)

@@ -30,7 +30,7 @@ from lifecycle.records import Arm
 from lifecycle.rollout.assignment import assign, override
 from lifecycle.serve.figures import Figures
 from lifecycle.serve.jsonable import jsonable, scalars
-from lifecycle.serve.pace import Pace
+from lifecycle.serve.pace import BOUNDLESS, Pace
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.slots import Slot, SlotTable, slot  # noqa: F401 - slot is used above
 from lifecycle.stores import ids
@@ -152,6 +152,11 @@ class Engine:
         pace = self._pace.get((choice.slot.model, choice.slot.version))
         return pace.expected(rows) if pace else 0.0
 
+    def affordable(self, choice: Choice) -> int:
+        """How many rows one call may have for others not to wait long; many before the first."""
+        pace = self._pace.get((choice.slot.model, choice.slot.version))
+        return pace.affordable() if pace else BOUNDLESS
+
     def predict(self, choice: Choice, rows: Rows, *, aside: bool = False) -> Output | Exception:
         """The model's output, or what it raised; may run in any thread.
 
@@ -232,8 +237,7 @@ class Engine:
         one, arm, hashed = choice.slot, choice.arm.name, ids.key_hash(self.secret, None)
         issue = ids.issuer(self.secret, one.model, one.version, arm, choice.step)
         ended = time.perf_counter_ns()
-        tokens, each, elapsed, keyed = [], [], [], False
-        latencies: list[float] = []
+        tokens, elapsed, parts, keyed = [], [], [], False
         keys: list[str | None] = []
         for question in questions:
             asked = question.rows
@@ -248,21 +252,17 @@ class Engine:
                 found = asked.keys(question.choice.key)
                 keys += [found] * count if isinstance(found, (str, type(None))) else found
             tokens.append(token)
-            if count == 1:
-                each.append(token)
-                latencies.append(taken / 1e6)
-            else:
-                each += [f"{token}.{row}" for row in range(count)]
-                latencies += [taken / 1e6] * count
+            parts.append(count)
         if self.writer is not None:
             self._log(
                 choice,
                 rows,
                 output,
-                each,
+                tokens,
                 time=_times(questions, now),
                 key=keys if keyed else None,
-                latency_ms=latencies,
+                latency_ms=[taken / 1e6 for taken in elapsed],
+                parts=None if len(parts) == rows.count else parts,
             )
         self.figures.answered_together(one.model, one.version, rows.count, elapsed)
         said = jsonable(output.prediction if output.raw is None else output.raw)

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 
 INLINE_NS = 1_000_000  # what takes longer is predicted in a thread of its own
+LONGEST_NS = 4_000_000  # what requests that are put together take at most
+BOUNDLESS = 1 << 30  # rows
 _SHARE = 0.2  # weight of the newest measurement
 _PATIENCE = 4  # calls
 _SMALL = 8  # rows up to which a call costs the same
@@ -65,3 +67,12 @@ class Pace:
         """What a call will take; before one is measured, rows are taken to cost a little each."""
         each = self.row or self.call / 100
         return max(self.call, rows * each) if rows > _SMALL else self.call
+
+    def affordable(self) -> int:
+        """How many rows a call may have, to end in time.
+
+        >>> Pace(row=20_000.0).affordable()
+        200
+        """
+        each = self.row or self.call / 100
+        return int(LONGEST_NS / each) if each else BOUNDLESS

@@ -121,6 +121,7 @@ class Journal:
         error: str | None = None,
         types: Mapping[str, str] | None = None,
         block: np.ndarray | None = None,
+        parts: Sequence[int] | None = None,
     ) -> None:
         """Write one record; see `PredictionWriter.append` for the arguments.
 
@@ -160,9 +161,12 @@ class Journal:
         length = plan.width * rows if names else 0
         if len(fixed) != length or any(len(text) != rows for text in texts):
             raise _uneven("features", rows, model, version)
-        for each in (prediction_id, time, key, latency_ms):
-            if not isinstance(each, _SINGLE) and each is not None and len(each) != rows:
+        asked = rows if parts is None else len(parts)
+        for each, count in ((prediction_id, asked), (latency_ms, asked), (time, rows), (key, rows)):
+            if not isinstance(each, _SINGLE) and each is not None and len(each) != count:
                 raise _uneven("ids, times, keys or latencies", rows, model, version)
+        if parts is not None and (sum(parts) != rows or isinstance(prediction_id, str)):
+            raise _uneven("rows of the requests", rows, model, version)
         self._write(
             (
                 2,  # a `Record`, field by field: one is not made only to be written
@@ -180,6 +184,7 @@ class Journal:
                 None if prediction is None else packed(prediction),
                 None if score is None else packed(score),
                 error,
+                parts,
             )
         )
 

@@ -153,6 +153,7 @@ class PredictionWriter:
         error: str | None = None,
         types: Mapping[str, str] | None = None,
         block: np.ndarray | None = None,
+        parts: Sequence[int] | None = None,
     ) -> None:
         """Log what was predicted in one call, before it is answered: one request, or several.
 
@@ -178,6 +179,8 @@ class PredictionWriter:
             block: those features that are numbers once more, as one array of shape (numbers, n) in
                 the order of `features`, if they are of one type: it is written as it is, which is
                 cheaper.
+            parts: of several requests, how many rows each has; then there is one id a request, and
+                one latency where these are several, while times and keys remain one a row.
 
         Raises:
             LogError: the disk is full or gone; nothing of the call was logged.
@@ -212,6 +215,7 @@ class PredictionWriter:
                     error=error,
                     types=types,
                     block=block,
+                    parts=parts,
                 )
             except LogError as problem:
                 if not self._available or self._closed:

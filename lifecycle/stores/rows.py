@@ -149,6 +149,8 @@ class Record(msgspec.Struct, array_like=True, tag=2, gc=False):
     prediction: Any
     score: Any
     error: str | None
+    # how many rows each of `id` and `latency` stands for; None: for all, or where lists, for one
+    parts: list[int] | None = None
 
 
 def renewed(old: OldRecord) -> Record:
@@ -164,13 +166,13 @@ def assembled(head: Head, records: Sequence[Record]) -> pl.DataFrame:
     """The records of one head as rows of the log."""
     counts = np.array([record.rows for record in records])
     total = int(counts.sum())
-    latencies = _each([record.latency for record in records], counts, pl.Float64())
+    latencies = _each([_one_a_row(record) for record in records], counts, pl.Float64())
     prediction = _series("prediction", head.prediction, [at.prediction for at in records], counts)
     score = _series("score", head.score, [record.score for record in records], counts)
     several = head.score.split("/")[-1].isdigit()
     return pl.DataFrame(
         {
-            "prediction_id": _row_ids([record.id for record in records], counts),
+            "prediction_id": _row_ids(records),
             "time": _times([record.time for record in records], counts),
             "model": pl.repeat(head.model, total, dtype=pl.String, eager=True),
             "version": pl.repeat(head.version, total, dtype=pl.Int64, eager=True),
@@ -193,16 +195,34 @@ def _spread(values: Sequence[Any], counts: np.ndarray, dtype: pl.DataType) -> pl
     return pl.Series(values, dtype=dtype).gather(np.repeat(np.arange(len(counts)), counts))
 
 
-def _row_ids(ids: Sequence[str | Sequence[str]], counts: np.ndarray) -> pl.Series:
-    flat: list[str] = []
-    for name, count in zip(ids, counts.tolist(), strict=True):
-        if not isinstance(name, str):
-            flat += name  # one a row already
-        elif count == 1:
-            flat.append(name)
+def _row_ids(records: Sequence[Record]) -> pl.Series:
+    """The id of each row: the request's own where it has one row, else `<id>.<row>`."""
+    names: list[str] = []
+    sizes: list[int] = []
+    for record in records:
+        if isinstance(record.id, str):
+            names.append(record.id)
+            sizes.append(record.rows)
         else:
-            flat += [f"{name}.{row}" for row in range(count)]
-    return pl.Series(flat, dtype=pl.String)
+            names += record.id
+            sizes += record.parts or [1] * len(record.id)
+    flat, counts = pl.Series(names, dtype=pl.String), np.array(sizes, dtype=np.int64)
+    if (counts == 1).all():
+        return flat
+    spread = flat.gather(np.repeat(np.arange(len(counts)), counts)).alias("id")
+    within = np.arange(len(spread)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = {"id": spread, "row": within, "several": np.repeat(counts > 1, counts)}
+    own = pl.concat_str("id", pl.lit("."), "row")
+    return pl.DataFrame(columns).select(
+        pl.when("several").then(own).otherwise("id").alias("prediction_id")
+    )["prediction_id"]
+
+
+def _one_a_row(record: Record) -> Any:
+    """A record's latency: one for all rows, or one a row."""
+    if record.parts is None or not _lists(record.latency):
+        return record.latency
+    return np.repeat(record.latency, record.parts).tolist()
 
 
 def _each(values: Sequence[Any], counts: np.ndarray, dtype: pl.DataType) -> pl.Series:

@@ -198,6 +198,19 @@ def test_a_call_takes_so_many_rows(limit, sizes):
     assert [answer.predictions for answer in answers] == [[2.0], [4.0, 6.0], [8.0]]
 
 
+@pytest.mark.parametrize(("each", "most"), [(1.0, 900), (10_000.0, 400), (1e8, 300)])
+def test_a_call_has_no_more_rows_than_end_in_time_but_always_many_requests(each, most):
+    model = Model()
+    engine = engine_of(model)
+    pace = engine.paced("m", 1)
+    pace.call = pace.last_call = 1.0
+    pace.row = pace.last_row = each
+    answers = told(engine, [body(*range(20, 120)) for _ in range(9)])
+    assert max(model.sizes) == most - most % 100 if each < 1e8 else max(model.sizes) == 200
+    assert sum(model.sizes) == 900
+    assert all(len(answer.predictions) == 100 for answer in answers)
+
+
 def test_requests_with_params_and_models_that_answer_whole_tables_go_alone():
     model = Model()
     told(engine_of(model, together=False), [body(1), body(2)])

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifecycle.serve.pace import INLINE_NS, Pace
+from lifecycle.serve.pace import BOUNDLESS, INLINE_NS, LONGEST_NS, Pace
 
 
 def test_one_slow_call_is_no_slow_model():
@@ -76,3 +76,19 @@ def test_more_rows_are_never_expected_to_be_faster(calls):
     if calls:
         assert min(pace.call, pace.row) >= 0.0
         assert expected[-1] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("pace", "rows"),
+    [
+        (Pace(), BOUNDLESS),
+        (Pace(call=4_000_000.0), 100),  # nothing known of rows: they are taken to cost a little
+        (Pace(call=9_000.0, row=7_000.0), 571),
+        (Pace(call=9_000.0, row=10.0), 400_000),
+        (Pace(row=1e9), 0),
+    ],
+)
+def test_a_call_may_have_as_many_rows_as_end_in_time(pace, rows):
+    assert pace.affordable() == rows
+    if rows < BOUNDLESS:
+        assert pace.expected(rows) <= LONGEST_NS

@@ -276,3 +276,68 @@ def test_a_cut_batch_was_never_answered_and_is_left_out_whole(writer):
         os.truncate(path, whole - cut)
         names = pl.concat(journal.read(path).values())["prediction_id"].to_list()
         assert names == ["a0", "a1", "a2", "a3"]
+
+
+PARTS = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(PARTS, st.booleans())
+def test_one_id_and_one_latency_a_request_become_those_of_its_rows(
+    tmp_path_factory, batches, several
+):
+    folder = tmp_path_factory.mktemp("log")
+    wanted = []
+    with PredictionWriter(folder, seal_seconds=1e6, background=False) as made:
+        for number, parts in enumerate(batches):
+            names = [f"{number}-{place}" for place in range(len(parts))]
+            latencies = [number + place / 8 for place in range(len(parts))]
+            x = np.arange(float(sum(parts)))
+            made.append(
+                "churn",
+                1,
+                names,
+                time=NOW + number,
+                features={"x": x},
+                prediction=x,
+                latency_ms=latencies if several else 0.5,
+                parts=parts,
+            )
+            rows = zip(names, latencies, parts, strict=True)
+            wanted += [
+                (name if count == 1 else f"{name}.{row}", latency if several else 0.5)
+                for name, latency, count in rows
+                for row in range(count)
+            ]
+        made.append("churn", 1, "one", time=NOW + 99, features={"x": x[:1]}, prediction=x[:1])
+    found = everything(folder)
+    assert found.select("prediction_id", "latency_ms").rows() == [*wanted, ("one", None)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"parts": [1, 1]},  # of three rows
+        {"parts": [1, 1, 1]},  # three requests, two ids
+        {"parts": [1, 2], "latency_ms": [0.5] * 3},
+        {"parts": [1, 2], "key": ["a", "b"]},
+        {"parts": [1, 2], "time": np.array([NOW, NOW], "M8[us]")},
+        {"parts": [3], "prediction_id": "id"},
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(tmp_path, writer, wrong):
+    x = np.arange(3.0)
+    given = {"prediction_id": ["a", "b"], "time": NOW, "features": {"x": x}, "prediction": x}
+    given |= wrong
+    with pytest.raises(DataError, match="log as many rows as were answered"):
+        writer.append("churn", 1, given.pop("prediction_id"), **given)
+    writer.close()
+    assert len(everything(tmp_path)) == 0
+
+
+def test_records_without_parts_are_read_as_before(writer):
+    x = np.arange(2.0)
+    writer.append("churn", 1, ["a", "b"], time=NOW, features={"x": x}, prediction=x)
+    record = list(journal._records(writer._journal.path, damaged=False))[-1][1]
+    old = msgspec.msgpack.encode(msgspec.msgpack.decode(msgspec.msgpack.encode(record))[:-1])
+    assert msgspec.msgpack.decode(old, type=type(record)) == record
