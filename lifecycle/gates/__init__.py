@@ -1,7 +1,7 @@
 """Is a candidate good enough? One check a function: GateInput -> GateResult, or several.
 
->>> ", ".join(sorted(TABLE))
-'calibration, champion, floor, latency, leakage, sanity, signature, skill, slices, traffic'
+>>> sorted(TABLE)[:7]
+['behaviour', 'calibration', 'champion', 'fairness', 'files', 'floor', 'latency']
 
 A gate answers pass, fail or not enough evidence, with a reason that carries the figures. It reads
 no file and asks no registry, so that it can be tried in a notebook on a GateInput made by hand.
@@ -52,7 +52,12 @@ TABLE = {
     "signature": "lifecycle.gates.signature:signature",
     "latency": "lifecycle.gates.latency:latency",
     "sanity": "lifecycle.gates.sanity:sanity",
+    "behaviour": "lifecycle.gates.behaviour:behaviour",
+    "size": "lifecycle.gates.size:size",
+    "files": "lifecycle.gates.files:files",
     "traffic": "lifecycle.gates.traffic:traffic",
+    "thresholds": "lifecycle.gates.thresholds:thresholds",
+    "fairness": "lifecycle.gates.fairness:fairness",
 }
 
 

@@ -19,7 +19,7 @@ def given(seconds: float, *, first: float = 0.0, limit: float = 20.0, rows: int 
 
     def answer(inputs: Columns) -> Output:
         calls.append(len(inputs["x"]))
-        assert len(inputs["x"]) == 1
+        assert len(inputs["x"]) in {1, 100}
         time.sleep(first if len(calls) == 1 else seconds)
         return Output(inputs["x"])
 
@@ -33,6 +33,7 @@ def test_quick_model_passes_and_says_how_it_answered() -> None:
     assert result.outcome is Outcome.PASS
     assert "(onnx)" in result.reason
     assert 0 <= result.value < result.limit == 20.0
+    assert "100 rows take" in result.reason
 
 
 def test_slow_model_is_refused_with_its_figure() -> None:
