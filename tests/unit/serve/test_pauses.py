@@ -1,6 +1,7 @@
 """Loading beside requests: settings of the interpreter are changed and put back."""
 
 import gc
+import subprocess
 import sys
 import threading
 
@@ -65,3 +66,23 @@ def test_new_modules_are_put_aside():
         sys.modules["this_is_no_module"] = sys
     del sys.modules["this_is_no_module"]
     assert gc.get_freeze_count() >= frozen + len(kept) - 100
+
+
+def test_memory_that_was_let_go_goes_back_to_the_system():
+    code = """
+import os
+from lifecycle.serve.pauses import settle
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+blocks = [bytearray(60_000) for _ in range(1000)]  # each small enough for the heap
+last = bytearray(60_000)  # above them: nothing goes back by itself
+full = resident()
+del blocks
+settle()
+print(full - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 30e6
