@@ -29,9 +29,9 @@ def champion(given: GateInput) -> GateResult:
     With [low, high] the interval of the difference, turned so that positive is better:
 
     - fail when high < -margin: worse by more than is allowed, and by more than chance;
-    - not enough evidence when the interval's half width exceeds `width` and low < -margin: the
-      rows cannot tell a difference of practical size (0.05; of the champion's own figure for
-      errors and losses);
+    - not enough evidence when the interval's half width exceeds `width` and low < -margin - width:
+      the rows are few, and a loss of practical size (0.05; of the champion's own figure for errors
+      and losses) is not excluded;
     - pass otherwise: not shown to be worse. A first version passes.
 
     An equal candidate fails in the gate's part of alpha (`lifecycle.gates.sharing`), at most half:
@@ -82,8 +82,8 @@ def champion(given: GateInput) -> GateResult:
         half = (found.high - found.low) / 2.0
         return unsure(
             gate,
-            f"{reason}{interval}: the rows tell differences of {half:.3f} at best, and {width:.3g} "
-            f"matters{note}",
+            f"{reason}{interval}: the rows tell differences of {half:.3f} at best, and a loss of "
+            f"{width:.3g}, which matters, is not excluded{note}",
             **figures,
         )
     return passed(gate, f"not shown to be worse: {reason}{interval}{note}", **figures)
@@ -98,7 +98,7 @@ def better_than(difference: Metric, *, margin: float, width: float) -> Outcome:
     Args:
         difference: the paired difference; its direction says which sign is better.
         margin: how much worse is allowed, in the metric's own unit.
-        width: the half width above which rows are too few.
+        width: the loss of practical size; rows are few where the half width exceeds it.
     """
     if difference.low is None or difference.high is None:
         return Outcome.UNSURE
@@ -107,7 +107,7 @@ def better_than(difference: Metric, *, margin: float, width: float) -> Outcome:
         low, high = -high, -low
     if high < -margin:
         return Outcome.FAIL
-    if (high - low) / 2.0 > width and low < -margin:
+    if (high - low) / 2.0 > width and low < -(margin + width):
         return Outcome.UNSURE
     return Outcome.PASS
 

@@ -22,17 +22,22 @@ from numpy.typing import NDArray
 from lifecycle.gates.given import GateInput
 from lifecycle.models.influence import stretches
 
+TIME = "stretch of time"
 STRETCHES = 20  # of time, as the monitor takes
 MOST = 2_000  # clusters; more are put together at random, which leaves them independent
 
 
-def clusters(given: GateInput) -> tuple[NDArray[np.int64], ...]:
+def clusters(given: GateInput, *, time: bool = True) -> tuple[NDArray[np.int64], ...]:
     """The ways in which rows go together, each (n,) the number of a row's cluster.
+
+    Args:
+        given: the hold-out rows.
+        time: whether stretches of time count; else only keys.
 
     Returns:
         None, one or two ways: by key where keys repeat, by stretch of time where there is a time.
     """
-    return tuple(codes for _, codes in _ways(given))
+    return tuple(codes for what, codes in _ways(given) if time or what != TIME)
 
 
 def said(given: GateInput) -> str:
@@ -57,7 +62,7 @@ def _ways(given: GateInput) -> list[tuple[str, NDArray[np.int64]]]:
             ticks = moments.to_numpy(dtype="datetime64[us]").astype(np.int64)
             blocks = stretches(ticks, STRETCHES)
             if blocks is not None:
-                found.append(("stretch of time", blocks))
+                found.append((TIME, blocks))
     return found
 
 

@@ -34,7 +34,9 @@ def skill(given: GateInput) -> list[GateResult]:
     The figure is the area under the ROC curve (0.5 is none), balanced accuracy for labels alone
     (one in k is none), r2 for regressions (0 is none). It passes when the 99.9 % interval lies
     above, fails when the figure is 95 % surely less than 0.05 above, and else the rows do not
-    decide. This refuses a model whose labels were shuffled.
+    decide. This refuses a model whose labels were shuffled: chance has no weather, so for 99.9 %
+    rows of one stretch of time count each by itself. That the skill lasts is asked for at 95 %,
+    with stretches of time counted as one.
 
     A model that learned from shuffled labels on few rows may by luck point the right way: each
     direction is as likely as its opposite. Where there is no champion to compare with, a logistic
@@ -60,13 +62,14 @@ def no_skill(given: GateInput) -> tuple[str, float]:
 
 
 def _chance(given: GateInput, name: str, none: float) -> GateResult:
-    sure = _metric(given, name, LEVEL)
+    sure = _metric(given, name, LEVEL, time=False)
+    lasting = _metric(given, name, 0.95)
     figures = {"value": sure.value, "limit": none, "low": sure.low, "high": sure.high}
     gate = "skill"
-    if sure.low is None:
+    if sure.low is None or lasting.low is None:
         return unsure(gate, f"too few rows of one class to judge {name}", **figures)
     note = said(given)
-    if sure.low > none:
+    if sure.low > none and lasting.low > none:
         return passed(
             gate, f"better than no skill ({none:g}): 99.9 % interval of {sure}{note}", **figures
         )
@@ -78,15 +81,16 @@ def _chance(given: GateInput, name: str, none: float) -> GateResult:
             f"{none + USELESS:g} (no skill is {none:g}){note}",
             **figures,
         )
+    short, level = (sure, "99.9 %") if sure.low <= none else (lasting, "95 %")
     return unsure(
         gate,
-        f"{len(given.rows)} hold-out rows do not show skill: 99.9 % interval of {sure} reaches "
+        f"{len(given.rows)} hold-out rows do not show skill: {level} interval of {short} reaches "
         f"{none:g}{note}",
         **figures,
     )
 
 
-def _metric(given: GateInput, name: str, level: float) -> Metric:
+def _metric(given: GateInput, name: str, level: float, *, time: bool = True) -> Metric:
     answers, classes = given.answers, given.spec.classes
     return evaluate(
         name,
@@ -95,7 +99,7 @@ def _metric(given: GateInput, name: str, level: float) -> Metric:
         answers.scores,
         classes=classes,
         weights=given.weights,
-        blocks=clusters(given),
+        blocks=clusters(given, time=time),
         level=level,
     )
 

@@ -71,7 +71,7 @@ def test_better_candidate_passes_always() -> None:
 def test_few_rows_do_not_decide() -> None:
     result = champion(two(60, 1, candidate=D80, correlation=0.2))
     assert result.outcome is Outcome.UNSURE
-    assert "0.05 matters" in result.reason
+    assert "a loss of 0.05, which matters, is not excluded" in result.reason
 
 
 def test_same_answers_pass_on_any_number_of_rows() -> None:
@@ -206,4 +206,7 @@ def test_rule_never_grows_stricter_for_a_better_candidate(
 
 
 def test_rule_needs_an_interval() -> None:
+    few = Metric("m", 0.05, -0.01, 0.11)  # few rows, but no loss that matters
+    assert better_than(few, margin=0.0, width=0.05) is Outcome.PASS
+    assert better_than(few, margin=0.0, width=0.005) is Outcome.UNSURE
     assert better_than(Metric("m", 0.5), margin=0.0, width=0.1) is Outcome.UNSURE

@@ -52,6 +52,21 @@ def test_reversed_scores_are_refused() -> None:
     assert result.outcome is Outcome.FAIL
 
 
+def test_skill_of_some_days_only_does_not_decide() -> None:
+    rng = np.random.default_rng(3)
+    day = np.repeat(np.arange(40), 50)
+    lasting, turning = np.ones(40), rng.choice([-1.0, 1.2], 40)
+    seen = []
+    for sign in (lasting, turning):
+        y, noise = (rng.random(2000) < 0.4).astype(int), rng.normal(size=2000)
+        asked = given(y, 1 / (1 + np.exp(-(sign[day] * (y - 0.4) * 1.5 + noise))))
+        asked.rows["ts"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(day, unit="D")
+        model = replace(asked.candidate, spec=replace(asked.spec, time="ts"))
+        seen.append(skill(replace(asked, candidate=model))[0])
+    assert seen[0].outcome is Outcome.PASS, seen[0].reason
+    assert seen[1].outcome is not Outcome.PASS, seen[1].reason
+
+
 def test_one_positive_row_does_not_decide() -> None:
     y = np.zeros(50, dtype=int)
     y[3] = 1
