@@ -18,48 +18,33 @@ from typing import TYPE_CHECKING, Any
 from lifecycle.errors import ModelNotFound, RegistryError
 from lifecycle.named import nearest
 from lifecycle.records import Entry, ModelRef, ModelVersion
-from lifecycle.stages import MOVES, ORDER, STAGING, Standing, standing
+from lifecycle.stages import MOVES, ORDER, Standing, standing
+from lifecycle.stores import contents, recorded
+from lifecycle.stores.aliases import PROJECTED, UNSPOKEN, Model, followed, ours, warnings
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import answers, quiet
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PROJECTED = "lifecycle.projected"  # tag of the registered model: the last entry that was projected
+__all__ = [
+    "CHALLENGER", "PROJECTED", "STAGE", "UNSPOKEN", "Listing", "Ref", "alias_warnings",
+    "as_in_mlflow", "challenge", "find", "heal", "moment", "names", "parse", "project", "register",
+    "survey", "unborn", "versions",
+]  # fmt: skip
+
 STAGE = "lifecycle.stage"  # tag of a version
-DIGEST = "lifecycle.digest"
-SPEC_RUN = "lifecycle.spec_run"
 CHALLENGER = "challenger"  # alias of the last version that a retraining made and the gates passed
 PAGE = 200
-UNSPOKEN = "nothing was promoted through the ledger yet"
 Ref = str | ModelRef | ModelVersion
-MENDED = "the next verb, or `lifecycle doctor --fix`, brings them in line"
 
 
 @dataclass(frozen=True)
-class _Model:
-    """A registered model as MLflow has it, and what the ledger says."""
+class Listing:
+    """What MLflow has of a model: its versions, and the last entry that its aliases followed."""
 
-    name: str
-    aliases: Mapping[str, int]
-    tags: Mapping[str, str]
-    entries: tuple[Entry, ...]
-    now: Standing
-    first: str  # the stage of a version that nothing has moved
-
-    @property
-    def lagging(self) -> bool:
-        """Whether the last move has not reached the aliases: its writer was killed."""
-        return self.now.moved > _number(self.tags.get(PROJECTED))
-
-    @property
-    def expected(self) -> dict[str, int | None]:
-        """What the ledger says of the aliases that are ours."""
-        return {
-            "previous": self.now.previous,
-            "champion": self.now.production,
-            STAGING: self.now.staging,
-        }
+    versions: tuple[ModelVersion, ...]
+    projected: int
 
 
 def parse(ref: Ref) -> ModelRef:
@@ -109,6 +94,23 @@ def versions(
     return tuple(_record(found, model) for found in _search(client, name))
 
 
+def as_in_mlflow(client: "MlflowClient", name: str) -> Listing:
+    """A model as MLflow alone has it, without a look at the ledger; what `verify` compares.
+
+    Raises:
+        ModelNotFound: no such model; names the nearest.
+    """
+    try:
+        with answers(name):
+            found = client.get_registered_model(name)
+    except ModelNotFound as error:
+        raise _unknown(client, name) from error
+    aliases = {str(alias): int(version) for alias, version in found.aliases.items()}
+    model = Model(name, aliases, dict(found.tags), (), Standing(), "", {})
+    listed = tuple(_record(item, model) for item in _search(client, name))
+    return Listing(listed, followed(model.tags))
+
+
 def names(client: "MlflowClient") -> tuple[str, ...]:
     """The names of all registered models, sorted."""
     with answers("registered models"):
@@ -142,6 +144,7 @@ def register(
 
     with answers(name), quiet():
         made = mlflow.register_model(model_uri, name, tags=dict(tags))
+        recorded.vouch(client, name, int(made.version), tags)
     heal(client, name, order=order)
     return find(client, ModelRef(name, int(made.version)), order=order)
 
@@ -158,7 +161,10 @@ def heal(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> 
             kind="register",
             version=int(found.version),
             to=order[0],
-            extra={"source": found.source, "digest": found.tags.get(DIGEST, "")},
+            extra={
+                **recorded.kept(found.source, found.tags),
+                "stored": contents.digests(client, found.tags[recorded.SPEC_RUN]),
+            },
         )
         written = Ledger(client, name).append(partial(_unless_born, found, entry))
         if written is not None:
@@ -201,14 +207,14 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
                 present = model.aliases.get(alias)
                 if version is not None and version in found and present != version:
                     client.set_registered_model_alias(name, alias, str(version))
-                elif version is None and present is not None and _ours(model, alias):
+                elif version is None and present is not None and ours(model, alias):
                     client.delete_registered_model_alias(name, alias)
             if model.now.production and model.aliases.get(CHALLENGER) == model.now.production:
                 client.delete_registered_model_alias(name, CHALLENGER)  # it has won
             for number, stage in model.now.stages.items():
                 if number in found and found[number].tags.get(STAGE) != stage:
                     client.set_model_version_tag(name, str(number), STAGE, stage)
-            if _number(model.tags.get(PROJECTED)) < last:
+            if followed(model.tags) < last:
                 client.set_registered_model_tag(name, PROJECTED, str(last))
         if len(Ledger(client, name).entries()) == last:
             return
@@ -230,7 +236,7 @@ def alias_warnings(client: "MlflowClient", name: str) -> tuple[str, ...]:
     Raises:
         ModelNotFound: no such model.
     """
-    return _warnings(_model(client, name))
+    return warnings(_model(client, name))
 
 
 def survey(
@@ -239,7 +245,7 @@ def survey(
     """Versions, ledger entries and warnings of one model, from one reading of each."""
     model = _model(client, name, order=order)
     found = tuple(_record(item, model) for item in _search(client, name))
-    return found, model.entries, _warnings(model)
+    return found, model.entries, warnings(model)
 
 
 def moment(milliseconds: int) -> str:
@@ -251,52 +257,29 @@ def moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _warnings(model: _Model) -> tuple[str, ...]:
-    if not model.entries:
-        return ()
-    if model.lagging:
-        return (f"the aliases lag behind entry {model.now.moved} of the ledger; {MENDED}",)
-    said = []
-    for alias, version in model.expected.items():
-        present = model.aliases.get(alias)
-        if present == version:
-            continue
-        if not _ours(model, alias):
-            said.append(f"alias {alias} was set by hand to {model.name}/{present}: {UNSPOKEN}")
-            continue
-        shown = f"was set by hand to {model.name}/{present}" if present else "was removed by hand"
-        meant = f"{model.name}/{version}" if version else "nothing"
-        said.append(
-            f"alias {alias} {shown}; the ledger says {meant}, and that is what we follow"
-            " (`lifecycle doctor --fix` restores it)"
-        )
-    return tuple(said)
-
-
-def _ours(model: _Model, alias: str) -> bool:
-    """Whether the ledger speaks for this alias: for the champion once something was promoted."""
-    return model.now.promoted if alias != STAGING else model.now.moved > 0
-
-
-def _model(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> _Model:
+def _model(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> Model:
     try:
         with answers(name):
             found = client.get_registered_model(name)
             entries = Ledger(client, name).entries()
     except ModelNotFound as error:
-        raise ModelNotFound(
-            f"there is no model {name!r}; {nearest(name, names(client))}",
-            where=name,
-            fix="lifecycle train, or register it with MLflow",
-        ) from error
+        raise _unknown(client, name) from error
     aliases = {str(alias): int(version) for alias, version in found.aliases.items()}
     now = standing(entries, order)
-    return _Model(name, aliases, dict(found.tags), entries, now, order[0])
+    return Model(name, aliases, dict(found.tags), entries, now, order[0], recorded.births(entries))
 
 
-def _meant(client: "MlflowClient", model: _Model, alias: str) -> int:
+def _unknown(client: "MlflowClient", name: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"there is no model {name!r}; {nearest(name, names(client))}",
+        where=name,
+        fix="lifecycle train, or register it with MLflow",
+    )
+
+
+def _meant(client: "MlflowClient", model: Model, alias: str) -> int:
     """The version an alias means: the ledger's where it speaks, else MLflow's."""
-    spoken = alias in model.expected and _ours(model, alias)
+    spoken = alias in model.expected and ours(model, alias)
     version = model.expected[alias] if spoken else model.aliases.get(alias)
     if version is not None:
         return version
@@ -314,7 +297,7 @@ def _meant(client: "MlflowClient", model: _Model, alias: str) -> int:
     )
 
 
-def _version(client: "MlflowClient", model: _Model, number: int) -> ModelVersion:
+def _version(client: "MlflowClient", model: Model, number: int) -> ModelVersion:
     try:
         with answers(f"{model.name}/{number}"):
             found = client.get_model_version(model.name, str(number))
@@ -332,10 +315,11 @@ def _version(client: "MlflowClient", model: _Model, number: int) -> ModelVersion
     return _record(found, model)
 
 
-def _record(found: Any, model: _Model) -> ModelVersion:
+def _record(found: Any, model: Model) -> ModelVersion:
     number, theirs = int(found.version), dict(model.aliases)
+    tags = recorded.tags(found.tags, found.source or "", model.births.get(number))
     for alias, version in model.expected.items():
-        if _ours(model, alias):
+        if ours(model, alias):
             theirs.pop(alias, None)
             if version is not None:
                 theirs[alias] = version
@@ -344,11 +328,11 @@ def _record(found: Any, model: _Model) -> ModelVersion:
         version=number,
         run_id=found.run_id or "",
         source=found.source or "",
-        digest=found.tags.get(DIGEST, ""),
+        digest=tags.get(recorded.DIGEST, ""),
         stage=model.now.stages.get(number, model.first),
         aliases=tuple(sorted(alias for alias, version in theirs.items() if version == number)),
         created=moment(found.creation_timestamp),
-        tags=dict(found.tags),
+        tags=tags,
     )
 
 
@@ -373,7 +357,7 @@ def _pages(ask: Any) -> Iterator[Any]:
 
 
 def _unborn(client: "MlflowClient", name: str) -> list[Any]:
-    ours = [item for item in _search(client, name) if SPEC_RUN in item.tags]
+    ours = [item for item in _search(client, name) if recorded.SPEC_RUN in item.tags]
     if not ours:
         return []
     entries = Ledger(client, name).entries()
@@ -393,7 +377,3 @@ def _born(entries: Sequence[Entry], found: Any) -> bool:
 
 def _unless_born(found: Any, entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     return None if _born(entries, found) else entry
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
