@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lifecycle.errors import LifecycleError
+from lifecycle.errors import DataError, LifecycleError
 from lifecycle.gates.given import GateInput, failed, passed
 from lifecycle.gates.sanity import strange
 from lifecycle.models.inputs import columns
@@ -214,14 +214,17 @@ def _observed(given: GateInput, name: str) -> list[Any]:
 
 def _level(given: GateInput, output: Output) -> Array:
     """Each row's answer as a figure between 0 and 1, shape (n,) or (n, classes)."""
+    if wrong := strange(output, given.spec, len(output.prediction)):
+        raise DataError(wrong[0])
     if output.score is not None:
         return np.asarray(output.score, dtype=float)
     if given.spec.task != "regression":
         return np.asarray(
             np.asarray(output.prediction)[:, None] == _classes(given.spec), dtype=float
         )
-    own = np.asarray(given.answers.prediction, dtype=float)
-    spread = float(np.ptp(own)) or 1.0
+    if wrong := strange(given.answers, given.spec, len(given.rows)):
+        raise DataError(wrong[0])
+    spread = float(np.ptp(np.asarray(given.answers.prediction, dtype=float))) or 1.0
     return np.asarray(np.asarray(output.prediction, dtype=float) / spread)
 
 

@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from lifecycle.errors import MissingExtra
+from lifecycle.errors import DataError, MissingExtra
 from lifecycle.gates.given import GateInput, Missing, failed, passed, unsure
+from lifecycle.gates.sanity import strange
 from lifecycle.records import GateResult
 
 FEWEST = 30  # rows of a group that a rate is taken of
@@ -55,6 +56,9 @@ def fairness(given: GateInput) -> list[GateResult]:
     columns = given.limits.protected
     if not columns:
         return [passed("fairness", "no columns are protected: [gates] protected names them")]
+    wrong = strange(given.answers, given.spec, len(given.truth))
+    if wrong:
+        raise DataError(wrong[0])
     found = []
     for column in columns:
         groups = _groups(given, column)

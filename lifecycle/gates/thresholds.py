@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.errors import ConfigError
+from lifecycle.errors import ConfigError, DataError
 from lifecycle.gates.given import GateInput, Missing, failed, passed, unsure
 from lifecycle.models.metrics import METRICS, evaluate
 from lifecycle.models.predicting import Output
@@ -123,7 +123,7 @@ def figure(given: GateInput, name: str, output: Output) -> float:
 
     Raises:
         ConfigError: there is no such metric, or it has no meaning for the task.
-        Missing: the rows have no target.
+        DataError: the rows have no target, or the answers are none of the classes.
     """
     task, classes = given.spec.task, given.spec.classes
     own = SAME.get(name, name)
@@ -146,16 +146,23 @@ def figure(given: GateInput, name: str, output: Output) -> float:
     return float(made(given, output))
 
 
+def _codes(given: GateInput, labels: Any) -> Any:
+    """Labels as the places of their classes, shape (n,)."""
+    places = {label: place for place, label in enumerate(given.spec.classes)}
+    strange = [label for label in labels if label not in places]
+    if strange:
+        raise DataError(f"{strange[0]!r} is none of the model's classes")
+    return np.array([places[label] for label in labels], dtype=np.int64)
+
+
 def _labelled(name: str) -> Callable[[GateInput, Output], Any]:
     def score(given: GateInput, output: Output) -> Any:
         from sklearn import metrics
 
-        classes, binary = list(given.spec.classes), given.spec.task == "binary"
-        chosen: dict[str, Any] = {"average": "binary" if binary else "weighted"}
-        if binary:
-            chosen["pos_label"] = classes[1]
+        truth, said = _codes(given, given.truth), _codes(given, output.prediction)
+        average = "binary" if given.spec.task == "binary" else "weighted"
         return getattr(metrics, name)(
-            given.truth, output.prediction, sample_weight=given.weights, zero_division=0, **chosen
+            truth, said, sample_weight=given.weights, zero_division=0, average=average
         )
 
     return score
@@ -167,11 +174,11 @@ def _of_many(given: GateInput, output: Output) -> Any:
     if output.scores is None:
         raise Missing("roc_auc needs scores", fix="log a model with predict_proba")
     return roc_auc_score(
-        given.truth,
+        _codes(given, given.truth),
         output.scores,
         average="weighted",
         multi_class="ovr",
-        labels=list(given.spec.classes),
+        labels=list(range(len(given.spec.classes))),
         sample_weight=given.weights,
     )
 
@@ -179,7 +186,8 @@ def _of_many(given: GateInput, output: Output) -> Any:
 def _matthews(given: GateInput, output: Output) -> Any:
     from sklearn.metrics import matthews_corrcoef
 
-    return matthews_corrcoef(given.truth, output.prediction, sample_weight=given.weights)
+    truth, said = _codes(given, given.truth), _codes(given, output.prediction)
+    return matthews_corrcoef(truth, said, sample_weight=given.weights)
 
 
 def _errors(given: GateInput, output: Output) -> Any:
