@@ -5,7 +5,7 @@
 'churned'
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -30,6 +30,7 @@ from lifecycle.records import (
     Served,
     Status,
     Training,
+    Transfer,
     Verification,
 )
 
@@ -132,11 +133,19 @@ class Project:
         rival = None if against is None else self._ref(against)
         return evaluate(self.config, self._ref(version), data, against=rival)
 
-    def gate(self, version: Reference) -> GateReport:
-        """Check a version against the limits and the champion; the verdict is recorded."""
+    def gate(
+        self, version: Reference, *, thresholds: Mapping[str, Any] | None = None
+    ) -> GateReport:
+        """Check a version against the limits and the champion; the verdict is recorded.
+
+        Args:
+            version: which one.
+            thresholds: by metric, an `mlflow.models.MetricThreshold`, as MLflow's own
+                validation takes them.
+        """
         from lifecycle.workflows.gate import gate
 
-        return gate(self.config, self._ref(version))
+        return gate(self.config, self._ref(version), thresholds=thresholds)
 
     def promote(
         self, version: Reference, *, to: str, force: bool = False, reason: str = ""
@@ -226,6 +235,18 @@ class Project:
 
         ref = self.name if version is None else self._ref(version)
         return export_audit(self.config, folder, ref=ref, year=year, files=files)
+
+    def transfer(self, version: Reference, *, registry: str, name: str = "") -> Transfer:
+        """Carry a version with its evidence to another registry, once; its gates judge it there.
+
+        Args:
+            version: of this registry.
+            registry: the tracking URI of the other one.
+            name: of the model there; by default as here.
+        """
+        from lifecycle.workflows.transfer import transfer
+
+        return transfer(self.config, self._ref(version), to=registry, name=name)
 
     def card(self, version: Reference, *, output: str | Path | None = None) -> Card:
         """A version's model card, made of what is recorded; `output` ends with .md or .html."""

@@ -16,7 +16,7 @@ NAMES = {
     "__version__", "compare", "load_config",
 }  # fmt: skip
 VERBS = {
-    "export_audit", "card", "verify",
+    "export_audit", "transfer", "card", "verify",
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
     "feedback", "erase", "monitor", "checks", "retrain", "adopt",
     "request", "approve", "reject",

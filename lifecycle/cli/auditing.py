@@ -41,6 +41,18 @@ def export(config: Config, *, ref: str, audit: str, year: int | None, files: boo
 
 @verb
 @click.argument("ref")
+@click.option("--registry", required=True, metavar="URI", help="MLflow's address of the other.")
+@click.option("--name", default="", metavar="N", help="Of the model there; else as here.")
+def transfer(config: Config, *, ref: str, registry: str, name: str) -> Any:
+    """Carry a version with its evidence to another registry, once."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.transfer import transfer
+
+    return transfer(config, ref, to=registry, name=name)
+
+
+@verb
+@click.argument("ref")
 @click.option("--output", metavar="FILE", help="Write it there: F.md or F.html.")
 def card(config: Config, *, ref: str, output: str | None) -> Any:
     """Print a version's model card, made of what is recorded."""

@@ -14,7 +14,7 @@ from lifecycle.cli import main
 COMMANDS = [
     "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
     "keys", "feedback", "erase", "status", "adopt", "drift", "monitor", "checks", "retrain",
-    "verify", "export", "card", "doctor", "request", "approve", "reject",
+    "verify", "export", "transfer", "card", "doctor", "request", "approve", "reject",
 ]  # fmt: skip
 
 
