@@ -7,23 +7,22 @@ True
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from lifecycle.config import Config
-from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable, TransitionRefused
-from lifecycle.gates import GateInput, run
-from lifecycle.models.inputs import columns
-from lifecycle.models.predicting import Columns, LoadedModel, Output
+from lifecycle.errors import TransitionRefused
+from lifecycle.gates import run
+from lifecycle.gates.thresholds import check
 from lifecycle.records import Entry, GateReport, ModelRef, ModelVersion, Outcome
 from lifecycle.stages import production
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger, draft
+from lifecycle.stores.runs import log_files
 from lifecycle.stores.tracking import answers, connect
+from lifecycle.views import pages
+from lifecycle.workflows.gathering import gather
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,30 +32,41 @@ DIGEST = "lifecycle.gate_digest"  # … and the sha256 of its evidence, as in th
 RACES = 5  # how often the champion may move while the gates run
 
 
-def gate(config: Config, ref: str | ModelRef | ModelVersion) -> GateReport:
+def gate(
+    config: Config,
+    ref: str | ModelRef | ModelVersion,
+    *,
+    thresholds: Mapping[str, Any] | None = None,
+) -> GateReport:
     """Run the configured gates on a version and record the report.
 
     Candidate and champion answer the candidate's hold-out rows; the report is stored as evidence
-    with the version, and an entry of kind `gate` in the ledger carries outcome, digest and link.
+    with the version, as JSON and as a page to look at, and an entry of kind `gate` in the ledger
+    carries outcome, digest and link.
     A champion that moves meanwhile makes the gates run again: a report holds for one champion.
 
     Args:
         config: `[gates]`, tracking and `[models]`.
         ref: the version; one that is not adopted gets "not enough evidence" and the next step.
+        thresholds: by metric, an `mlflow.models.MetricThreshold`; adds the gate `thresholds`.
 
     Raises:
-        ConfigError: a gate is unknown; nothing was recorded.
+        ConfigError: a gate is unknown, or a threshold is none; nothing was recorded.
         ModelRefused: the version's files are not those that were registered.
         ModelNotFound: no such version.
         RegistryUnavailable: no answer in time.
     """
+    names = config.gates.use
+    if thresholds:
+        check(thresholds)
+        names = tuple(dict.fromkeys([*names, "thresholds"]))
     client = connect(config)
     version = registry.find(client, ref)
     ledger = Ledger(client, version.name)
     for _ in range(RACES):
         before = production(ledger.entries(), config.stages.order)
-        given, champion = gather(config, client, version)
-        report = _report(version, champion, run(config.gates.use, given))
+        given, champion = gather(config, client, version, thresholds=thresholds)
+        report = _report(version, champion, run(names, given))
         digest, link = _keep(client, version, report)
         entry = draft(
             kind="gate",
@@ -82,74 +92,6 @@ def gate(config: Config, ref: str | ModelRef | ModelVersion) -> GateReport:
     )
 
 
-def gather(
-    config: Config, client: "MlflowClient", version: ModelVersion
-) -> tuple[GateInput, ModelVersion | None]:
-    """What the gates look at, and the champion that the version is compared with.
-
-    Raises:
-        ModelRefused: the version's own files are not those that were registered.
-    """
-    candidate = artifacts.load(client, version, config)
-    rows = _holdout(client, version)
-    rival, alone = _champion(client, version)
-    given = GateInput(candidate, rows, limits=config.gates, alone=alone)
-    if rows is not None:
-        output, problem = _answer(candidate, rows)
-        weight = config.train.weight
-        weights = rows[weight].to_numpy(dtype=float) if weight in rows else None
-        given = replace(given, output=output, problem=problem, weights=weights)
-    if rival is None:
-        return given, None
-    champion = _loaded(client, rival, config)
-    given = replace(given, champion=champion)
-    if rows is not None:
-        output, problem = _answer(champion, rows)
-        given = replace(given, champion_output=output, champion_problem=problem)
-    return given, rival
-
-
-def _holdout(client: "MlflowClient", version: ModelVersion) -> pd.DataFrame | None:
-    try:
-        return artifacts.holdout(client, version)
-    except ModelNotFound:
-        return None
-
-
-def _champion(client: "MlflowClient", version: ModelVersion) -> tuple[ModelVersion | None, str]:
-    try:
-        found = registry.find(client, ModelRef(version.name, alias="champion"))
-    except ModelNotFound:
-        return None, "first version"
-    if found.version == version.version:
-        return None, "it is the champion itself"
-    return found, ""
-
-
-def _loaded(client: "MlflowClient", champion: ModelVersion, config: Config) -> LoadedModel:
-    """The champion; where it cannot be loaded, one that says so whenever it is asked."""
-    try:
-        return artifacts.load(client, champion, config)
-    except RegistryUnavailable:
-        raise
-    except LifecycleError as error:
-        problem = error
-
-        def refuse(_columns: Columns) -> Output:
-            raise problem
-
-        return LoadedModel(artifacts.spec(client, champion), "pyfunc", refuse, champion)
-
-
-def _answer(model: LoadedModel, rows: pd.DataFrame) -> tuple[Output | None, str]:
-    try:
-        return model.predict(columns(rows, model.spec)), ""
-    except LifecycleError as error:
-        return None, str(error)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything: the gates say so
-        return None, f"{type(error).__name__}: {error}"
-
-
 def _report(version: ModelVersion, champion: ModelVersion | None, results: Any) -> GateReport:
     plain = [result.to_dict() for result in results]
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -170,7 +112,10 @@ def _keep(client: "MlflowClient", version: ModelVersion, report: GateReport) -> 
         return report.digest, ""
     moment = "".join(character for character in report.created[:26] if character.isdigit())
     name = f"gate-{version.version}-{moment}-{report.digest[:8]}"
-    return artifacts.evidence(client, run_id, name, report.to_dict())
+    kept = artifacts.evidence(client, run_id, name, report.to_dict())
+    page = pages.page(f"{version.name} version {version.version}: gates", [report])
+    log_files(client, run_id, {f"evidence/{name}.html": page})
+    return kept
 
 
 def _summary(report: GateReport) -> str:

@@ -15,7 +15,8 @@ from lifecycle.records import Column, GateResult, ModelSpec, ModelVersion, Outco
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect
-from lifecycle.workflows.gate import _answer, _report, _summary, gate, gather
+from lifecycle.workflows.gate import _report, _summary, gate
+from lifecycle.workflows.gathering import _answer, gather
 from lifecycle.workflows.promote import read_report
 
 SPEC = ModelSpec(1, "regression", (Column("x", "double"),))
