@@ -18,6 +18,13 @@ def registry_store(store_uri: str) -> Any:
     return GuardedRegistry(store_uri)
 
 
+def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
+    """The store for `--backend-store-uri lifecycle+sqlite:///mlflow.db`."""
+    from lifecycle.stores.tracking_store import GuardedTracking
+
+    return GuardedTracking(store_uri, artifact_uri)
+
+
 def plain(address: str) -> str:
     """MLflow's own address of a database, from ours."""
     return address.removeprefix(SCHEME)
