@@ -1,6 +1,8 @@
 """Shared parts: a real MLflow on a copied sqlite file, a small real table, a clean environment."""
 
+import gc
 import json
+import multiprocessing
 import os
 import shutil
 import socket
@@ -10,7 +12,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -29,12 +32,144 @@ settings.register_profile("repeatable", derandomize=True, database=None)
 if os.environ.get("CI"):
     settings.load_profile("repeatable")
 
+# what many programs of tests import; a process forked off one that has them starts at once
+WARM = (
+    "duckdb", "httptools", "lifecycle.cli", "lifecycle.project", "lifecycle.serve.http",
+    "lifecycle.serve.worker", "lifecycle.stores.predictions", "lifecycle.workflows.monitor",
+    "lifecycle.workflows.promote", "lifecycle.workflows.rollback", "lifecycle.workflows.train",
+    "mlflow.sklearn", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store", "pyarrow.parquet", "skops.io",
+    "sklearn.linear_model", "uvloop",
+)  # fmt: skip
+
 START = 240.0  # seconds until a server that has not answered never will
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 # several test processes share the cores; boosting in as many threads each waits for all of them
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: it need not be looked at by each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it end as ever."""
+    gc.unfreeze()
+
+
+BEGIN = """
+import os, sys, types
+os.environ.clear()
+os.environ.update(environment)
+os.chdir(folder)
+for number, stream in ((1, out), (2, err)):
+    os.dup2(stream.fileno(), number)
+    stream.close()
+sys.argv[:] = ["-c", *arguments]
+sys.path.insert(0, "")
+main = sys.modules["__main__"] = types.ModuleType("__main__")
+exec(compile(script, "<script>", "exec"), main.__dict__)
+"""
+
+
+class Forked:
+    """A Python process of its own that has imported WARM already; used as `subprocess.Popen` is.
+
+    Attributes:
+        pid, stdout, stderr: as of Popen.
+    """
+
+    def __init__(
+        self, script: str, *arguments: object, environment: Mapping[str, str] | None = None
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(WARM))
+        pipes = [context.Pipe(duplex=False) for _ in range(2)]
+        given = {
+            "script": script,
+            "arguments": [str(item) for item in arguments],
+            "environment": {**os.environ, **(environment or {})},
+            "folder": str(Path.cwd()),
+            "out": pipes[0][1],
+            "err": pipes[1][1],
+        }
+        self._process = context.Process(target=exec, args=(BEGIN, given))
+        self._process.start()
+        streams = []
+        for read, write in pipes:
+            write.close()
+            streams.append(os.fdopen(os.dup(read.fileno()), encoding="utf-8"))
+            read.close()
+        self.stdout, self.stderr = streams
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As of Popen: negative where a signal ended it."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("a forked process", timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """What it said, to its end; it has the time that a test has."""
+        with ThreadPoolExecutor(2) as pool:
+            said = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                self.wait(timeout)
+            finally:
+                self.kill()  # which ends the reading too
+        self.close()
+        return said[0].result(), said[1].result()
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait()
+        self.close()
+
+    def close(self) -> None:
+        for stream in (self.stdout, self.stderr):
+            stream.close()
+
+
+@pytest.fixture(scope="session")
+def forked() -> type[Forked]:
+    """`forked(script, *arguments, environment=…)`: `python -c` that is ready at once."""
+    return Forked
+
+
+@pytest.fixture(scope="session")
+def run_forked() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """`run_forked(script, *arguments, timeout=…)`, as `subprocess.run` with captured text."""
+
+    def run(script: str, *arguments: object, timeout: float = 240, **options: Any) -> Any:
+        process = Forked(script, *arguments, **options)
+        out, err = process.communicate(timeout)
+        return subprocess.CompletedProcess([script], process.returncode, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +264,23 @@ def _logged_model(client: Any, *, experiment: str = "elsewhere", slope: float = 
     return str(logged.model_uri)
 
 
+@pytest.fixture
+def with_spec() -> Callable[..., str]:
+    """Store a specification with the run of a logged model, as training does; gives the run."""
+    return _with_spec
+
+
+def _with_spec(client: Any, model_uri: str) -> str:
+    from lifecycle.models import loading, specs
+    from lifecycle.stores import artifacts, runs
+
+    run_id = str(client.get_logged_model(model_uri.removeprefix("models:/")).source_run_id)
+    with artifacts.logged_files(client, model_uri) as folder:
+        spec = specs.from_signature(loading.describe(folder).get("signature"))
+    runs.log_files(client, run_id, {"spec.json": specs.dumps(spec)})
+    return run_id
+
+
 @pytest.fixture(scope="session")
 def mlflow_process(
     template_database: Path, tmp_path_factory: pytest.TempPathFactory
@@ -176,6 +328,12 @@ def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
         except OSError:
             time.sleep(0.1)
     pytest.fail(f"the MLflow server did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def started() -> Callable[..., None]:
+    """Wait until a server process answers at an address; shows its log when it never does."""
+    return _wait
 
 
 @pytest.fixture(scope="session")

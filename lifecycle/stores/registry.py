@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.errors import ModelNotFound, RegistryError
+from lifecycle.errors import ModelNotFound, RegistryError, TransitionRefused
 from lifecycle.named import nearest
 from lifecycle.records import Entry, ModelRef, ModelVersion
 from lifecycle.stages import MOVES, ORDER, Standing, standing
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHALLENGER", "PROJECTED", "STAGE", "UNSPOKEN", "Listing", "Ref", "alias_warnings",
-    "as_in_mlflow", "challenge", "find", "heal", "moment", "names", "parse", "project", "register",
-    "survey", "unborn", "versions",
+    "as_in_mlflow", "challenge", "check_ready", "find", "heal", "moment", "names", "parse",
+    "project", "register", "survey", "unborn", "versions",
 ]  # fmt: skip
 
 STAGE = "lifecycle.stage"  # tag of a version
@@ -109,6 +109,23 @@ def as_in_mlflow(client: "MlflowClient", name: str) -> Listing:
     model = Model(name, aliases, dict(found.tags), (), Standing(), "", {})
     listed = tuple(_record(item, model) for item in _search(client, name))
     return Listing(listed, followed(model.tags))
+
+
+def check_ready(client: "MlflowClient", version: ModelVersion) -> None:
+    """Refuse a version whose registration MLflow did not finish.
+
+    Raises:
+        TransitionRefused: it failed, or is still under way; has MLflow's own reason.
+    """
+    with answers(version.ref):
+        found = client.get_model_version(version.name, str(version.version))
+    if found.status != "READY":
+        why = f": {found.status_message}" if found.status_message else ""
+        raise TransitionRefused(
+            f"MLflow says {found.status} of this version's registration{why}",
+            where=version.ref,
+            fix="register the model again and promote that version",
+        )
 
 
 def names(client: "MlflowClient") -> tuple[str, ...]:

@@ -54,21 +54,25 @@ def promote(
         reason: goes into the ledger; needed with `force`.
 
     Raises:
-        TransitionRefused: the stage is unknown or may not follow; names those that may.
+        TransitionRefused: the stage is unknown or may not follow, and names those that may; or the
+            version's registration failed.
+        ConfigError: the stages themselves cannot be used.
         ApprovalRefused: approvals are missing; `.request` has those that there are.
         DigestMismatch: the files to be approved are not those that were registered.
         GateRefused: the gates did not pass; `.report` has every check.
         ModelNotFound: no such version.
         RegistryUnavailable: no answer in time.
     """
-    order = config.stages.order
-    check_order(order)
+    order, ways = config.stages.order, config.stages.ways
+    check_order(order, ways)
     if force and not reason.strip():
         raise TransitionRefused(
             "a forced move needs a reason", where=ref, fix="say why: reason=… or --reason"
         )
     client = connect(config)
     version = registry.find(client, ref, order=order)
+    if to not in (order[0], order[-1]):
+        registry.check_ready(client, version)
     registry.heal(client, version.name, order=order)
     ledger = Ledger(client, version.name)
     check_policy(config.approvals, order)
@@ -79,14 +83,14 @@ def promote(
         source = now.stages.get(version.version, order[0])
         if source == to:
             break
-        check_move(source, to, order, force, where=version.ref)
+        check_move(source, to, order, force, ways=ways, where=version.ref)
         passed = gate_passed(config, client, version, entries) if needs_gates else None
         if not force and _asked(config.approvals, to):
             verify_files(client, version)
         before = now.production if now.promoted else _champion(client, version.name)
         decide = partial(
             _decide, version=version, to=to, order=order, force=force, reason=reason, gate=passed,
-            before=before, policy=config.approvals,
+            before=before, policy=config.approvals, ways=ways,
         )  # fmt: skip
         written = ledger.append(decide)
         if written is not None:
@@ -112,13 +116,14 @@ def _decide(
     gate: Entry | None,
     before: int | None,
     policy: ApprovalsConfig,
+    ways: Sequence[str] = (),
 ) -> Entry | None:
     """The entry for this move upon what the ledger says now; None: look at it again."""
     now = standing(entries, order)
     source = now.stages.get(version.version, order[0])
     if source == to or (gate is not None and fresh_gate(entries, version.version) != gate):
         return None
-    check_move(source, to, order, force, where=version.ref)
+    check_move(source, to, order, force, ways=ways, where=version.ref)
     extra: dict[str, Any] = {"source": version.source}
     if force:
         extra["forced"] = True

@@ -23,7 +23,8 @@ RACES = 5
 def rollback(config: Config, *, reason: str) -> ModelVersion:
     """Bring back what was in production before; what serves now goes to the last stage.
 
-    The version must still exist with the files that were registered. Rolled back twice it goes two
+    The version must still exist with the files that were registered, and it is loaded here as a
+    server will load it: what cannot be loaded is not returned to. Rolled back twice it goes two
     versions back, never to what was rolled back.
 
     Args:
@@ -87,10 +88,12 @@ def _decide(
 
 
 def _verified(config: Config, client: Any, name: str, number: int) -> ModelVersion:
-    """The version, once its files were seen to be those that were registered."""
+    """The version, once it was loaded as a server would load it."""
     try:
-        version = registry.find(client, ModelRef(name, number))
+        version = registry.find(client, ModelRef(name, number), order=config.stages.order)
+        registry.check_ready(client, version)
         artifacts.verify(client, version, config)
+        artifacts.load(client, version, config)
     except LifecycleError as error:
         if isinstance(error, ConnectionError):
             raise

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import mlflow
@@ -36,7 +34,7 @@ for turn in range(2):
 
 
 @pytest.fixture
-def model(over_http, logged_model, request):
+def model(over_http, logged_model, with_spec, request):
     """A model of the test's own with three versions; its configuration and client."""
     name = request.node.name.removeprefix("test_")[:60]
     config = over_http.with_values(name=name)
@@ -45,7 +43,7 @@ def model(over_http, logged_model, request):
         uri = logged_model(client, experiment=name, slope=slope)
         with artifacts.logged_files(client, uri) as folder:
             digest = files.digest(folder)
-        run_id = client.get_logged_model(uri.removeprefix("models:/")).source_run_id
+        run_id = with_spec(client, uri)
         tags = {"lifecycle.digest": digest, "lifecycle.spec_run": run_id}
         register(client, name, model_uri=uri, tags=tags)
     return config, client
@@ -102,14 +100,9 @@ def test_files_come_through_the_server_and_are_verified(model):
             files.verify(folder, "sha256:" + "0" * 64)
 
 
-def test_two_that_promote_at_once_leave_one_champion(model):
+def test_two_that_promote_at_once_leave_one_champion(model, forked):
     config, client = model
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROMOTER, config.name], stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
+    running = [forked(PROMOTER, config.name) for _ in range(2)]
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     entries = Ledger(client, config.name).entries()

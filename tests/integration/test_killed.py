@@ -6,8 +6,6 @@ with SIGKILL right before its n-th write to the database, in the middle of whate
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -108,7 +106,7 @@ points = pytest.mark.parametrize("most", [3, pytest.param(20, marks=pytest.mark.
 
 
 @pytest.fixture
-def kill(config, tmp_path):
+def kill(config, tmp_path, run_forked):
     """Kill a verb at its writes; gives a configuration for each folder that was left behind."""
 
     def killed(verb, *, most=100, **given):
@@ -117,10 +115,7 @@ def kill(config, tmp_path):
         shutil.copy(tmp_path / "mlflow.db", base)
         settings = {"name": "churn", "target": "churned", "log__dir": config.log.dir}
         work = {"verb": verb, "config": settings, **given}
-        done = subprocess.run(
-            [sys.executable, "-c", DRIVER, str(base), json.dumps(work), str(most)],
-            capture_output=True, text=True, timeout=900, check=False,
-        )  # fmt: skip
+        done = run_forked(DRIVER, base, json.dumps(work), most, timeout=900)
         assert done.returncode == 0, done.stderr[-3000:]
         said = json.loads(done.stdout.splitlines()[-1])
         assert len(said["points"]) >= min(most, 5), said
@@ -137,12 +132,12 @@ def client(config):
 
 
 @pytest.fixture
-def make(client, logged_model):
+def make(client, logged_model, with_spec):
     def version(slope=1.0):
         uri = logged_model(client, slope=slope)
         with artifacts.logged_files(client, uri) as folder:
             digest = files.digest(folder)
-        run_id = client.get_logged_model(uri.removeprefix("models:/")).source_run_id
+        run_id = with_spec(client, uri)
         tags = {"lifecycle.digest": digest, "lifecycle.spec_run": run_id}
         return register(client, "churn", model_uri=uri, tags=tags)
 

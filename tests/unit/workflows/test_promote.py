@@ -1,5 +1,7 @@
 """Promotion and rollback: order, gates, force, races, and one entry a decision."""
 
+import sqlite3
+
 import pytest
 
 from lifecycle.errors import (
@@ -26,14 +28,14 @@ def client(config):
 
 
 @pytest.fixture
-def make(client, logged_model):
+def make(client, logged_model, with_spec):
     """Register a version of churn with the digest of its files, as `register` does."""
 
     def version(slope=1.0):
         uri = logged_model(client, slope=slope)
         with artifacts.logged_files(client, uri) as folder:
             digest = files.digest(folder)
-        run_id = client.get_logged_model(uri.removeprefix("models:/")).source_run_id
+        run_id = with_spec(client, uri)
         tags = {"lifecycle.digest": digest, "lifecycle.spec_run": run_id}
         return register(client, "churn", model_uri=uri, tags=tags)
 
@@ -218,6 +220,51 @@ def test_what_does_not_exist_is_named(config, make, ref):
     make()
     with pytest.raises(ModelNotFound):
         promote(config, ref, to="staging")
+
+
+def test_a_version_whose_registration_failed_goes_nowhere_but_out(config, make, tmp_path):
+    make()
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    with database:
+        database.execute(
+            "UPDATE model_versions SET status = 'FAILED_REGISTRATION', status_message = 'disk full'"
+        )
+    database.close()
+    for to, options in (
+        ("staging", {}),
+        ("production", {"force": True, "reason": "now"}),
+    ):
+        with pytest.raises(TransitionRefused, match=r"FAILED_REGISTRATION.*disk full.*register"):
+            promote(config, "churn/1", to=to, **options)
+    assert promote(config, "churn/1", to="archived").stage == "archived"
+
+
+def test_a_version_that_was_deleted_is_not_promoted_even_by_force(config, client, make):
+    put(config, client, make())
+    gone = make(2.0)
+    client.delete_model_version("churn", "2")
+    with pytest.raises(ModelNotFound, match="no version 2; existing: 1"):
+        promote(config, gone, to="production", force=True, reason="now")
+    assert [entry.version for entry in moves(client)] == [1, 1]
+
+
+def test_ways_of_ones_own_are_kept_to(config, client, make):
+    ways = (
+        "none > production",
+        "none > staging",
+        "staging > production",
+        "production > archived",
+        "archived > production",
+    )
+    own = config.with_values(stages__ways=ways)
+    version = make()
+    judge(client, version)
+    assert promote(own, version, to="production").stage == "production"
+    with pytest.raises(TransitionRefused, match="may go to archived; force"):
+        promote(own, version, to="none")
+    stuck = config.with_values(stages__ways=ways[:3] + ways[4:])
+    with pytest.raises(ConfigError, match="lead from 'none' never to 'archived'"):
+        promote(stuck, version, to="archived")
 
 
 def test_unknown_stages_and_unusable_orders(config, make):

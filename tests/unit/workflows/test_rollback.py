@@ -1,6 +1,7 @@
 """Going back: one command, checked first, told in the ledger, never to the same mistake."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,6 @@ from lifecycle.workflows.history import history
 from lifecycle.workflows.promote import promote
 from lifecycle.workflows.rollback import _decide, rollback
 
-TAGS = {artifacts.DIGEST: "", artifacts.SPEC_RUN: "f" * 32, artifacts.COMPILED: "no: x"}
-
 
 @pytest.fixture
 def client(config):
@@ -23,10 +22,22 @@ def client(config):
 
 
 @pytest.fixture
-def two(config, client, logged_model):
+def make(client, logged_model, with_spec):
+    """Register a version of churn, in a stage of `order`."""
+
+    def version(**options):
+        uri = logged_model(client)
+        tags = {artifacts.SPEC_RUN: with_spec(client, uri), artifacts.COMPILED: "no: x"}
+        return registry.register(client, "churn", model_uri=uri, tags=tags, **options)
+
+    return version
+
+
+@pytest.fixture
+def two(config, make):
     """Version 2 serves; version 1 did before."""
     for _ in range(2):
-        registry.register(client, "churn", model_uri=logged_model(client), tags=TAGS)
+        make()
     for number in (1, 2):
         promote(config, f"churn/{number}", to="production", force=True, reason="a test")
     return config
@@ -60,10 +71,10 @@ def test_a_rollback_needs_a_reason_before_anything_is_looked_at(config, reason):
         rollback(config.with_values(tracking__uri="sqlite:////no/such/folder/x.db"), reason=reason)
 
 
-def test_without_a_model_or_a_promotion_it_says_which(config, client, logged_model):
+def test_without_a_model_or_a_promotion_it_says_which(config, make):
     with pytest.raises(ModelNotFound, match="no model 'churn'"):
         rollback(config, reason="x")
-    registry.register(client, "churn", model_uri=logged_model(client), tags=TAGS)
+    make()
     with pytest.raises(TransitionRefused, match="no version ever was in production"):
         rollback(config, reason="x")
 
@@ -95,6 +106,30 @@ def test_files_that_were_changed_are_not_returned_to(serving):
     assert rollback(serving, reason="files are as they were").version == 1
 
 
+def test_what_cannot_be_loaded_is_not_returned_to(two, client):
+    first = registry.find(client, "churn/1")
+    with artifacts.files(client, first) as folder:
+        model = next(folder.glob("model.skops"))
+        whole = model.read_bytes()
+        model.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(TransitionRefused, match=r"churn/1 was in production.*cannot be read"):
+            rollback(two, reason="x")
+        model.write_bytes(whole)
+    assert first.digest == "", "there was no digest that would have shown it"
+    assert rollback(two, reason="x").version == 1
+
+
+def test_a_version_whose_registration_failed_is_not_returned_to(two, tmp_path):
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    with database:
+        database.execute(
+            "UPDATE model_versions SET status = 'FAILED_REGISTRATION' WHERE version = 1"
+        )
+    database.close()
+    with pytest.raises(TransitionRefused, match=r"MLflow says FAILED_REGISTRATION"):
+        rollback(two, reason="x")
+
+
 def test_somebody_who_was_faster_is_not_overwritten(two, client):
     entries = Ledger(client, "churn").entries()
     order = two.stages.order
@@ -106,12 +141,10 @@ def test_somebody_who_was_faster_is_not_overwritten(two, client):
     assert _decide(entries, back=ModelVersion("churn", 9), leaving=2, **given) is None
 
 
-def test_stages_of_ones_own_are_followed(config, client, logged_model):
+def test_stages_of_ones_own_are_followed(config, client, make):
     named = config.with_values(stages__order="new,checked,production,retired")
     for _ in range(2):
-        made = registry.register(
-            client, "churn", model_uri=logged_model(client), tags=TAGS, order=named.stages.order
-        )
+        made = make(order=named.stages.order)
         assert made.stage == "new"
         promote(named, made, to="production", force=True, reason="a test")
     rollback(named, reason="x")
