@@ -62,9 +62,9 @@ that of the one before. A link stands for an entry whose text is not here; whoev
 ledger can compare it.
 
 An entry names the sha256 of the report that it rests on (`evidence_digest`). The entry that
-registered a version names the digest of the model's files and, where it was made by a recent
-lifecycle, that of spec.json. The other files below versions/ are copies of what was stored on the
-day of the export; SHA256SUMS alone vouches for them.
+registered a version names the digests of the model's files, of spec.json and of the hold-out rows.
+The other files below versions/ are copies of what was stored on the day of the export; SHA256SUMS
+alone vouches for them.
 
 Who could write to the registry's database could have written a whole other ledger before the
 export. Only a head that was noted elsewhere earlier shows that: `verify.py --head DIGEST`.

@@ -4,6 +4,7 @@
 812
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ class Dossier:
         spec: what it is; None where it was never adopted.
         files: the model's files as they are now.
         files_digest: what they come to; the version has what was registered.
-        holdout: rows and digest of the hold-out.
+        holdout: rows of the hold-out, their digest (`datasets.digest`), the sha256 of its file.
         gate: the ledger's newest gate entry of the version.
         report: what it rests on.
         checks: what was found while it served, oldest window first.
@@ -57,7 +58,7 @@ class Dossier:
     spec: ModelSpec | None = None
     files: tuple[Listed, ...] = ()
     files_digest: str = ""
-    holdout: tuple[int, str] | None = None
+    holdout: tuple[int, str, str] | None = None
     gate: Entry | None = None
     report: GateReport | None = None
     checks: tuple[Check, ...] = ()
@@ -135,9 +136,12 @@ def _files(client: "MlflowClient", version: ModelVersion) -> tuple[tuple[Listed,
         return found, files.digest(folder)
 
 
-def _holdout(client: "MlflowClient", version: ModelVersion) -> tuple[int, str]:
+def _holdout(client: "MlflowClient", version: ModelVersion) -> tuple[int, str, str]:
+    run_id = version.tags.get(artifacts.SPEC_RUN, "")
     frame = artifacts.holdout(client, version)
-    return len(frame), datasets.digest(frame)
+    data_run = artifacts.spec(client, version).data_run_id or run_id
+    content = artifacts.run_file(client, data_run, "data/holdout.parquet")
+    return len(frame), datasets.digest(frame), hashlib.sha256(content).hexdigest()
 
 
 def _checks(client: "MlflowClient", version: ModelVersion) -> tuple[Check, ...]:

@@ -321,8 +321,9 @@ def _version(
         as_stored = artifacts.run_file(client, run_id, "spec.json") if run_id else b""
         into.write(f"{base}/spec.json", as_stored or specs.dumps(found.spec))
     if found.holdout is not None:
-        rows, digest = found.holdout
-        into.write(f"{base}/holdout.json", _text({"rows": rows, "sha256": digest}))
+        rows, digest, content = found.holdout
+        told = {"rows": rows, "sha256": digest, "file_sha256": content}
+        into.write(f"{base}/holdout.json", _text(told))
     into.write(f"{base}/checks.json", _text([item.to_dict() for item in found.checks]))
     if not found.files:
         return

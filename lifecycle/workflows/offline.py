@@ -203,8 +203,9 @@ def _models(
     manifest: dict[str, Any],
     told: dict[str, Any],
 ) -> None:
-    """Each version's list of files comes to the digest that the ledger recorded at registration."""
+    """What is said of each version's files is what the ledger recorded at its registration."""
     for version in manifest["versions"]:
+        _stored(root, sums, _born(shown, version), f"versions/{version}", told)
         where = f"versions/{version}/files.json"
         if where not in sums:
             continue  # the files were gone; it is among what is missing
@@ -215,26 +216,49 @@ def _models(
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _problem(told, where, f"it cannot be read: {type(error).__name__}: {error}")
             continue
-        if (born := _born(shown, version, "digest")) not in ("", found):
-            _problem(told, where, f"the model's files come to {found}; the ledger has {born}")
-        spec = f"versions/{version}/spec.json"
-        born = _born(shown, version, "spec")
-        if born and spec in sums and born != f"sha256:{sums[spec]}":
-            _problem(told, spec, f"it is not the one that the ledger has: {born}")
+        born = _born(shown, version)
+        if str(born.get("digest") or found) != found:
+            what = f"the model's files come to {found}; the ledger has {born['digest']}"
+            _problem(told, where, what)
         prefix = f"versions/{version}/model/"
         held = {name[len(prefix) :]: sums[name] for name in sums if name.startswith(prefix)}
         if held and held != copied:
             _problem(told, prefix, f"the files there are not those of {where}")
 
 
-def _born(shown: list[dict[str, Any]], version: str, key: str) -> str:
-    """What the last registration of a version records under a key; empty where it does not."""
-    found = ""
+def _born(shown: list[dict[str, Any]], version: str) -> dict[str, Any]:
+    """What the last registration of a version recorded; empty where none is shown."""
+    found: dict[str, Any] = {}
     for item in shown:
         entry, extra = item["entry"], item["entry"].get("extra")
         if entry.get("kind") in BIRTHS and str(entry.get("version")) == version:
-            found = str(extra.get(key, "")) if isinstance(extra, dict) else ""
+            found = extra if isinstance(extra, dict) else {}
     return found
+
+
+def _stored(
+    root: Path, sums: dict[str, str], born: dict[str, Any], base: str, told: dict[str, Any]
+) -> None:
+    """Specification and hold-out are those whose sha256 was recorded with the registration."""
+    stored = born.get("stored")
+    for address, digest in stored.items() if isinstance(stored, dict) else ():
+        if address.endswith("/lifecycle/spec.json"):
+            name = f"{base}/spec.json"
+            found = sums.get(name, digest)
+        elif address.endswith("/lifecycle/data/holdout.parquet"):
+            name = f"{base}/holdout.json"
+            try:
+                found = (
+                    json.loads(_read(root, name).decode())["file_sha256"]
+                    if name in sums
+                    else digest
+                )
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                found = "nothing"
+        else:
+            continue
+        if found != digest:
+            _problem(told, name, f"it tells of {found}; the ledger has {digest}")
 
 
 def model_digest(files: list[tuple[str, str]]) -> str:

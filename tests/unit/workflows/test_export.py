@@ -158,9 +158,10 @@ def test_the_folder_has_the_evidence_and_the_facts(whole, world):
     client, base = connect(world), "versions/1"
     version = registry.find(client, "churn/1")
     rows = artifacts.holdout(client, version)
-    assert read(whole, f"{base}/holdout.json") == {
-        "rows": len(rows), "sha256": datasets.digest(rows),
-    }  # fmt: skip
+    told = read(whole, f"{base}/holdout.json")
+    assert (told["rows"], told["sha256"]) == (len(rows), datasets.digest(rows))
+    born = Ledger(client, "churn").entries()[0].extra["stored"]
+    assert told["file_sha256"] in born.values()
     listed = read(whole, f"{base}/files.json")
     assert listed["digest"] == version.digest
     copied = Path(whole.folder) / base / "model"
@@ -262,6 +263,33 @@ def test_files_that_are_not_as_registered_are_shown_and_found(world, tmp_path):
         "they are not those that were registered"
         in (tmp_path / "swapped" / "versions" / "1" / "card.md").read_text()
     )
+
+
+def reseal(folder):
+    """Write the sums anew, as somebody would who wants to hide a change."""
+    lines = [
+        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
+        for name in [line[66:] for line in (folder / offline.SUMS).read_text().splitlines()]
+    ]
+    (folder / offline.SUMS).write_text("".join(lines))
+
+
+@pytest.mark.parametrize("name", ["spec.json", "holdout.json", "files.json"])
+def test_what_the_registration_recorded_cannot_be_rewritten(whole, tmp_path, name):
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "copy"))
+    path = folder / "versions" / "1" / name
+    tree = json.loads(path.read_text())
+    if name == "files.json":
+        tree["files"][0]["sha256"] = "0" * 64
+        shutil.rmtree(folder / "versions" / "1" / "model")
+        sums = folder / offline.SUMS
+        kept = [line for line in sums.read_text().splitlines() if "/model/" not in line]
+        sums.write_text("".join(f"{line}\n" for line in kept))
+    else:
+        tree |= {"target": "other", "file_sha256": "0" * 64}
+    path.write_text(json.dumps(tree))
+    reseal(folder)
+    assert [item.check for item in verify_folder(folder).problems] == [f"versions/1/{name}"]
 
 
 def test_a_check_wants_a_folder_and_a_digest(tmp_path, whole):
