@@ -18,6 +18,7 @@ from lifecycle.views import (
     audit_sheets,
     card_sheets,
     check_sheets,
+    gate_sheets,
     history_sheets,
     monitor_sheets,
 )
@@ -126,22 +127,7 @@ def _compiled(tag: str) -> str:
     return f"yes, sha256 {_short(tag)}" if tag.startswith("sha256:") else tag
 
 
-@sheet.register
-def _gates(record: records.GateReport) -> Sheet:
-    verdict = {Outcome.PASS: "passed", Outcome.FAIL: "refused"}.get(record.outcome, record.outcome)
-    against = f" against champion version {record.champion}" if record.champion else ""
-    rows = [(r.gate, str(r.outcome), number(r.value), number(r.limit), r.reason)
-            for r in record.results]  # fmt: skip
-    return Sheet(
-        f"{record.name} version {record.version} {verdict}{against}",
-        mark=MARKS[record.outcome],
-        headers=("gate", "outcome", "value", "limit", "reason"),
-        rows=rows,
-        marks=[MARKS[result.outcome] for result in record.results],
-        notes=(f"evidence sha256 {_short(record.digest)}",) if record.digest else (),
-    )
-
-
+sheet.register(records.GateReport, gate_sheets.gates)
 sheet.register(records.DriftReport, monitor_sheets.drift)
 sheet.register(records.MonitorReport, monitor_sheets.monitor)
 sheet.register(records.Checks, check_sheets.checks)
