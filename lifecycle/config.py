@@ -50,6 +50,7 @@ class TrainConfig:
     cost_false_negative: float = 0.0  # what a missed positive costs, in the same unit
     positive: str = ""  # the positive class; empty: the last in sorted order
     register: bool = True  # the best candidate, after `lifecycle train`
+    keep_diff: bool = True  # the uncommitted difference of the code, with whatever stands in it
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class GatesConfig:
         "calibration",
         "leakage",
         "signature",
+        "traffic",
+        "behaviour",
         "latency",
+        "size",
+        "files",
         "sanity",
     )
     floor: Mapping[str, float] = field(default_factory=dict)  # metric = least (or most) allowed
