@@ -58,6 +58,7 @@ TABLE = {
     "traffic": "lifecycle.gates.traffic:traffic",
     "thresholds": "lifecycle.gates.thresholds:thresholds",
     "fairness": "lifecycle.gates.fairness:fairness",
+    "reproducible": "lifecycle.gates.reproducible:reproducible",
 }
 
 

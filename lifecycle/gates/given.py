@@ -19,7 +19,7 @@ from lifecycle.config import GatesConfig
 from lifecycle.errors import DataError
 from lifecycle.models.metrics import METRICS, default_metric
 from lifecycle.models.predicting import LoadedModel, Output
-from lifecycle.records import GateResult, ModelSpec, Outcome
+from lifecycle.records import GateResult, ModelSpec, Outcome, Reproduction
 
 
 class Missing(DataError):
@@ -78,6 +78,8 @@ class GateInput:
         champion_problem: why the champion did not answer.
         alone: why there is no champion to compare with, where there is none.
         weights: (n,) sample weights of the hold-out rows; None where all weigh the same.
+        reproduction: of the candidate, where `reproducible` was asked for and it was possible.
+        reproduction_problem: why it was not possible.
         reference: a sample of the rows that the candidate was made with.
         traffic: the newest logged requests; None where there is no log.
         files: the candidate's files; None where they were not looked at.
@@ -95,6 +97,8 @@ class GateInput:
     champion_problem: str = ""
     alone: str = "first version"
     weights: NDArray[Any] | None = None
+    reproduction: Reproduction | None = None
+    reproduction_problem: str = ""
     reference: pd.DataFrame | None = None
     traffic: Traffic | None = None
     files: Files | None = None

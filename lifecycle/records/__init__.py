@@ -71,6 +71,7 @@ from lifecycle.records.record import (
     Record,
     plain,
 )
+from lifecycle.records.reproductions import Reproduction
 
 __all__ = [
     "EXIT_CODES",
@@ -117,6 +118,7 @@ __all__ = [
     "PerformancePoint",
     "Plan",
     "Record",
+    "Reproduction",
     "Retraining",
     "Scored",
     "Served",

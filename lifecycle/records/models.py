@@ -85,11 +85,16 @@ class Lineage(Record):
     code_commit: str = ""  # git commit, empty outside a repository
     code_dirty: bool = False
     code_diff_digest: str = ""  # sha256 of the uncommitted difference
-    environment_digest: str = ""  # sha256 of the installed packages
+    environment_digest: str = ""  # sha256 of the installed packages, one a line
     python: str = ""
     seed: int = 0
     parent_version: int | None = None
     cause: str = ""  # the request or drift report that caused the training
+    data_unordered: str = ""  # the same for all orders of the rows
+    seeds: Mapping[str, str] = field(default_factory=dict)  # of all that draws random numbers
+    cause_entry: int | None = None  # the ledger's entry that called for the training
+    cause_evidence: str = ""  # sha256 of that entry's drift report
+    cause_link: str = ""  # where MLflow keeps it
 
 
 @dataclass(frozen=True)

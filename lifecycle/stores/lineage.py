@@ -9,11 +9,17 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from lifecycle.records import Lineage
+from lifecycle.records import Entry, Lineage
+
+LOCK = "lineage/environment.txt"  # in a run's `lifecycle/`: the installed packages, one a line
+DIFFERENCE = "lineage/code.diff"  # … the uncommitted difference, where there is one
+RECIPE = "lineage/recipe.json"  # … what `reproduce` needs to train again
+MOST_DIFFERENCE = 2**20  # bytes of a difference that are kept whole
 
 
 def lineage(
@@ -24,6 +30,9 @@ def lineage(
     seed: int,
     parent_version: int | None = None,
     cause: str = "",
+    caused_by: Entry | None = None,
+    unordered: str = "",
+    seeds: Mapping[str, str] | None = None,
 ) -> Lineage:
     """All of it; from notebooks too, where MLflow records no commit.
 
@@ -34,6 +43,9 @@ def lineage(
         seed: of the training.
         parent_version: the version that this one is meant to replace.
         cause: why it was trained.
+        caused_by: the ledger's entry that called for it.
+        unordered: what `datasets.unordered_digest` says.
+        seeds: what else draws random numbers, by name.
     """
     commit, dirty, difference = code(Path.cwd())
     return Lineage(
@@ -48,6 +60,11 @@ def lineage(
         seed=seed,
         parent_version=parent_version,
         cause=cause,
+        data_unordered=unordered,
+        seeds={"[train] seed": str(seed), **(seeds or {})},
+        cause_entry=caused_by.seq if caused_by else None,
+        cause_evidence=caused_by.evidence_digest if caused_by else "",
+        cause_link=caused_by.evidence_link if caused_by else "",
     )
 
 
@@ -64,6 +81,19 @@ def code(folder: Path) -> tuple[str, bool, str]:
     if not difference:
         return commit.decode().strip(), False, ""
     return commit.decode().strip(), True, hashlib.sha256(difference).hexdigest()
+
+
+def difference(folder: Path) -> str:
+    """The uncommitted difference as text; of one beyond 1 MiB only which files it is in.
+
+    It holds whatever stands in the files that git knows, secrets too: `[train] keep_diff` leaves
+    it out, and its sha256 stays in the lineage.
+    """
+    found = _git(folder, "diff", "HEAD", "--no-ext-diff", "--binary")
+    if len(found) > MOST_DIFFERENCE:
+        head = f"{len(found):,} bytes, more than are kept; these files differ:\n".encode()
+        found = (head + _git(folder, "diff", "HEAD", "--no-ext-diff", "--stat"))[:MOST_DIFFERENCE]
+    return found.decode("utf-8", "replace")
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
@@ -83,8 +113,33 @@ def _git(folder: Path, *arguments: str) -> bytes:
 @cache
 def environment() -> str:
     """The sha256 of the names and versions of all installed packages."""
+    return hashlib.sha256(lock().encode()).hexdigest()
+
+
+@cache
+def lock() -> str:
+    """The installed packages with their versions, sorted, one a line, as pip reads them."""
     installed = {f"{item.name}=={item.version}".lower() for item in metadata.distributions()}
-    return hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()
+    return "\n".join(sorted(installed))
+
+
+def changed_packages(before: str, after: str) -> tuple[str, ...]:
+    r"""What differs between two environments that `lock` told of.
+
+    >>> changed_packages("a==1\nb==2", "b==3\nc==1")
+    ('a 1 is gone', 'b 2 is 3', 'c 1 is new')
+    """
+    old, new = (dict(line.split("==", 1) for line in text.split("\n") if "==" in line)
+                for text in (before, after))  # fmt: skip
+    return tuple(
+        f"{name} {old[name]} is gone"
+        if name not in new
+        else f"{name} {new[name]} is new"
+        if name not in old
+        else f"{name} {old[name]} is {new[name]}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    )
 
 
 @cache

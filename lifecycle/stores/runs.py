@@ -127,10 +127,20 @@ def log_figures(
 
 
 def log_dataset(
-    client: "MlflowClient", run_id: str, *, source: str, digest: str, rows: int, spec_json: str
+    client: "MlflowClient",
+    run_id: str,
+    *,
+    source: str,
+    digest: str,
+    rows: int,
+    spec_json: str,
+    unordered: str = "",
 ) -> None:
-    """The training data as MLflow's dataset input; the digest is ours, cut to its 36 characters."""
-    from mlflow.entities import Dataset, DatasetInput
+    """The training data as MLflow's dataset input, with our digests as its tags.
+
+    MLflow's own field for a digest takes 36 characters: it holds the first ones of ours.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(
         name=Path(source).name or "data",
@@ -141,7 +151,9 @@ def log_dataset(
         profile=json.dumps({"num_rows": rows}),
     )
     with answers("dataset"):
-        client.log_inputs(run_id, datasets=[DatasetInput(dataset)])
+        tags = {"lifecycle.data_digest": digest, "lifecycle.data_unordered": unordered}
+        given = [InputTag(key, value) for key, value in tags.items() if value]
+        client.log_inputs(run_id, datasets=[DatasetInput(dataset, given)])
 
 
 def log_model(

@@ -15,6 +15,7 @@ import polars as pl
 from lifecycle.config import Config, LogConfig
 from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable, UntrustedModel
 from lifecycle.gates import Files, GateInput, Traffic
+from lifecycle.gates.reproducible import NAME as REPRODUCIBLE
 from lifecycle.gates.units import FEWEST
 from lifecycle.models import files, flavours, loading
 from lifecycle.models.inputs import columns
@@ -22,6 +23,7 @@ from lifecycle.models.predicting import Columns, LoadedModel, Output
 from lifecycle.records import ModelRef, ModelSpec, ModelVersion
 from lifecycle.stores import artifacts, registry, sealed
 from lifecycle.stores.predictions import PredictionLog
+from lifecycle.workflows.reproduce import attempted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -69,7 +71,11 @@ def gather(
         if rows is not None:
             output, problem = _answer(champion, rows)
             given = replace(given, champion_output=output, champion_problem=problem)
-    return replace(given, traffic=_traffic(config, version, champion)), rival
+    given = replace(given, traffic=_traffic(config, version, champion))
+    if REPRODUCIBLE in config.gates.use:
+        again, problem = attempted(config, version)
+        given = replace(given, reproduction=again, reproduction_problem=problem)
+    return given, rival
 
 
 def newest(

@@ -15,6 +15,7 @@ from lifecycle.errors import ConfigError, DataError, LifecycleError, ModelNotFou
 from lifecycle.models.inputs import array
 from lifecycle.models.recency import choose
 from lifecycle.models.tables import check_training
+from lifecycle.models.untrained import bare
 from lifecycle.records import (
     Column,
     Decision,
@@ -99,6 +100,7 @@ def retrain(
         validation=validation,
         parent_version=champion.version if champion else None,
         cause=_cause(flag),
+        caused_by=flag,
         where=_place(data),
         optional=[item.name for item in spec.features if not item.required] if spec else (),
     )
@@ -230,33 +232,6 @@ def _candidates(
         return ()
     found = bare(loaded.estimator)
     return () if found is None else (found,)
-
-
-def bare(estimator: Any) -> Any:
-    """What was tried, out of what was made of it: without threshold, preprocessor and fit.
-
-    >>> from sklearn.linear_model import Ridge
-    >>> from sklearn.pipeline import Pipeline
-    >>> bare(Pipeline([("prepare", "passthrough"), ("model", Ridge(alpha=2.0))]))
-    Ridge(alpha=2.0)
-
-    Args:
-        estimator: as it was loaded; None where there is none.
-
-    Returns:
-        An estimator that is not fitted; a user's own Pipeline stays one.
-    """
-    from sklearn.base import clone
-    from sklearn.frozen import FrozenEstimator
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    found = estimator
-    while isinstance(found, (FixedThresholdClassifier, FrozenEstimator)):
-        found = found.estimator
-    if not hasattr(found, "fit") or not hasattr(found, "get_params"):
-        return None
-    steps = getattr(found, "named_steps", {})
-    return clone(steps["model"] if list(steps) == ["prepare", "model"] else found)
 
 
 def _refusal(report: GateReport) -> str:

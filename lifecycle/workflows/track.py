@@ -21,6 +21,7 @@ from lifecycle.models.fitting import Fitted, inputs
 from lifecycle.models.predicting import Array
 from lifecycle.models.splits import Split
 from lifecycle.models.tables import Table
+from lifecycle.models.untrained import seeds
 from lifecycle.records import Candidate, Lineage, Metric, ModelSpec
 from lifecycle.stores import artifacts, runs
 
@@ -95,6 +96,7 @@ def explain(error: Exception) -> str:
 def specify(job: Job, found: Fitted) -> ModelSpec:
     """The whole specification of a fitted candidate."""
     table, rows = job.table, job.rows
+    drawn = seeds(found.prepared.estimator)
     times = table.frame[table.time].to_numpy()[rows.train] if table.time else np.array([])
     return replace(
         found.spec,
@@ -108,7 +110,7 @@ def specify(job: Job, found: Fitted) -> ModelSpec:
         holdout_rows=len(rows.holdout),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data_run_id=job.run_id,
-        lineage=job.lineage,
+        lineage=replace(job.lineage, seeds={**job.lineage.seeds, **drawn}),
     )
 
 

@@ -8,9 +8,11 @@ Traceback (most recent call last):
 lifecycle.errors.ConfigError: no model name is set. Next: set `name` in lifecycle.toml.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,9 +30,9 @@ from lifecycle.models.fitting import Fitted, fit
 from lifecycle.models.splits import Split, check_classes, split
 from lifecycle.models.tables import Table, check_training, joined
 from lifecycle.models.tuning import tuned
-from lifecycle.records import Candidate, Training
+from lifecycle.records import Candidate, Entry, Training
 from lifecycle.stores import datasets, runs
-from lifecycle.stores.lineage import lineage
+from lifecycle.stores.lineage import DIFFERENCE, LOCK, RECIPE, difference, lineage, lock
 from lifecycle.stores.tracking import connect, experiment_id
 from lifecycle.workflows.present import present
 from lifecycle.workflows.progress import bar
@@ -44,11 +46,21 @@ Tracked = tuple[Candidate, Fitted | None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows come from."""
+    """Where the rows come from.
+
+    Attributes:
+        source: what the rows are called.
+        digest: of all of them.
+        rows: how many there are.
+        unordered: their digest for any order.
+        recipe: what it takes to gather them again: files, columns, and first and last time.
+    """
 
     source: str
     digest: str
     rows: int
+    unordered: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -61,6 +73,7 @@ def train(
     cause: str = "",
     where: str = "",
     optional: Collection[str] = (),
+    caused_by: Entry | None = None,
 ) -> Training:
     """Train every candidate on the same rows and judge it on the same hold-out.
 
@@ -74,6 +87,7 @@ def train(
         cause: why it is trained, for the lineage.
         where: what the rows are called in errors and in the lineage; by default their path.
         optional: features that may be null in service though these rows hold no null.
+        caused_by: the ledger's entry that called for the training, for the lineage.
 
     Returns:
         The candidates from best to worst, failed ones last. Nothing is registered.
@@ -87,10 +101,7 @@ def train(
     start = perf_counter()
     if not config.name:
         raise ConfigError("no model name is set", fix="set `name` in lifecycle.toml")
-    table, rows, origin = _data(config, data, validation, where)
-    features = (replace(item, required=False) if item.name in optional else item
-                for item in table.features)  # fmt: skip
-    table = replace(table, features=tuple(features))
+    table, rows, origin = gathered(config, data, validation, where=where, optional=optional)
     prepared, metric = _candidates(config, table, candidates)
     client = connect(config)
     experiment = experiment_id(client, config.experiment)
@@ -103,6 +114,9 @@ def train(
         seed=config.train.seed,
         parent_version=parent_version,
         cause=cause,
+        caused_by=caused_by,
+        unordered=origin.unordered,
+        seeds=hash_seed(),
     )
     tags = {
         "lifecycle.kind": "training",
@@ -148,12 +162,30 @@ def train(
     )
 
 
-def _data(
-    config: Config, data: datasets.Source, validation: datasets.Source | None, where: str
+def hash_seed() -> dict[str, str]:
+    """What Python's own hashes are seeded with, where that was set."""
+    found = os.environ.get("PYTHONHASHSEED", "")
+    return {"PYTHONHASHSEED": found} if found else {}
+
+
+def gathered(
+    config: Config,
+    data: datasets.Source,
+    validation: datasets.Source | None = None,
+    *,
+    where: str = "",
+    optional: Collection[str] = (),
 ) -> tuple[Table, Split, Origin]:
+    """The rows that are trained and judged on, as `train` takes them.
+
+    Raises:
+        DataError: the data cannot be used.
+    """
     source = where or (str(data) if isinstance(data, (str, Path)) else "a frame")
     frame = datasets.read(data, where=where)
     held, digest = None, datasets.digest(frame)
+    named = {str(name): datasets.address(item) for name, item in
+             (("data", where or data), ("validation", validation))}  # fmt: skip
     if validation is not None:
         place = str(validation) if isinstance(validation, (str, Path)) else "the validation frame"
         other = datasets.read(validation, where=place)
@@ -171,13 +203,25 @@ def _data(
         held=held,
         where=source,
     )
+    features = (replace(item, required=False) if item.name in optional else item
+                for item in table.features)  # fmt: skip
+    table = replace(table, features=tuple(features))
     if table.held is None:
         share, seed = config.train.holdout, config.train.seed
         rows = split(table, share=share, how=config.train.split, seed=seed)
     else:
         rows = Split("given", np.flatnonzero(~table.held), np.flatnonzero(table.held))
         check_classes(table, rows)
-    return table, rows, Origin(source, digest, len(frame))
+    times = table.frame[table.time] if table.time else pd.Series(dtype="datetime64[us]")
+    recipe = {
+        **named,
+        "columns": [str(name) for name in frame.columns],
+        "first": times.min().isoformat() if len(times) else None,
+        "last": times.max().isoformat() if len(times) else None,
+        "optional": sorted(optional),
+    }
+    unordered = datasets.unordered_digest(frame)
+    return table, rows, Origin(source, digest, len(frame), unordered, recipe)
 
 
 def _candidates(
@@ -270,7 +314,8 @@ def _keep(job: Job, best: Candidate, fitted: Fitted, origin: Origin) -> None:
     profile = build_profile(pl.from_pandas(table.frame[features]), time=table.time or None)
     answers = pl.from_pandas(pd.DataFrame(answered(job, fitted)))
     profile = profile.joined(build_profile(answers, time=table.time or None))
-    runs.log_files(job.client, job.run_id, data_files(job, fitted, profile.dumps()))
+    stored = {**data_files(job, fitted, profile.dumps()), **_origin_files(job, origin)}
+    runs.log_files(job.client, job.run_id, stored)
     assert best.spec is not None  # of every candidate that did not fail
     runs.log_dataset(
         job.client,
@@ -279,6 +324,23 @@ def _keep(job: Job, best: Candidate, fitted: Fitted, origin: Origin) -> None:
         digest=origin.digest,
         rows=origin.rows,
         spec_json=runs.input_columns(best.spec),
+        unordered=origin.unordered,
     )
     headline = {"best": best.name, "metric": job.metric, "split": job.rows.how}
     runs.log_figures(job.client, job.run_id, best.metrics, headline)
+
+
+def _origin_files(job: Job, origin: Origin) -> dict[str, str]:
+    """What the lineage's digests are of: the environment, the code's difference, the recipe."""
+    table, settings = job.table, asdict(job.config.train)
+    for name in ("candidates", "jobs", "tune", "register", "keep_diff"):
+        del settings[name]  # they change no model that is there already
+    roles = {
+        "target": table.target, "time": table.time, "key": table.key, "task": table.task,
+        "metric": job.metric,
+    }  # fmt: skip
+    recipe = {**origin.recipe, **roles, "train": settings}
+    stored = {LOCK: lock(), RECIPE: json.dumps(recipe, indent=1)}
+    if job.lineage.code_dirty and job.config.train.keep_diff:
+        stored[DIFFERENCE] = difference(Path.cwd())
+    return stored

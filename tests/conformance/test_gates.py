@@ -11,7 +11,7 @@ import pytest
 from lifecycle.config import GatesConfig
 from lifecycle.gates import TABLE, Files, GateInput, Traffic, run
 from lifecycle.models.predicting import Array, Columns, LoadedModel, Output, labels
-from lifecycle.records import Column, GateResult, Metric, ModelSpec, Outcome
+from lifecycle.records import Column, GateResult, Metric, ModelSpec, Outcome, Reproduction
 
 CLASSES = {"binary": ("no", "yes"), "multiclass": (1, 2, 3), "regression": ()}
 PRIMARY = {"binary": "roc_auc", "multiclass": "roc_auc_ovr", "regression": "rmse"}
@@ -67,6 +67,7 @@ def good(task: str, rows: int = 600) -> GateInput:
         traffic=Traffic(frame[["x"]].tail(200), own=frame[["x"]], answers=model.predict({"x": x})),
         files=Files({"MLmodel": 900, "model.skops": 40_000}, "skops"),
         thresholds={name: threshold(at) for name, at in THRESHOLDS[task].items()},
+        reproduction=Reproduction("churn", 2, same=True, rows=rows),
     )
 
 
@@ -111,6 +112,12 @@ def odd_inputs() -> dict[str, GateInput]:
         "files that are large": replace(binary, files=Files({"model.skops": 10**8}, "skops")),
         "threshold that is missed": replace(binary, thresholds={"f1_score": threshold(0.999)}),
         "threshold of no metric": replace(binary, thresholds={"f_score": threshold(0.1)}),
+        "another model when trained again": replace(
+            binary, reproduction=Reproduction("churn", 2, same=False, rows=rows, changed_answers=9)
+        ),
+        "rows that are gone": replace(
+            binary, reproduction=None, reproduction_problem="there is no such file"
+        ),
         "crash at extremes": replace(binary, candidate=replace(binary.candidate, answer=crashing)),
         "wrong direction": replace(binary, limits=GatesConfig(decreasing=("x",))),
         "no such column": replace(binary, limits=GatesConfig(invariant=("w",))),
@@ -190,7 +197,7 @@ def test_no_odd_input_passes_all_gates(what: str) -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_what_is_not_stored_is_not_enough_evidence_and_names_the_next_step(name: str) -> None:
     given = replace(good("binary"), holdout=None, output=None, reference=None)
-    alone = {"signature", "size", "files"}  # they look at no rows
+    alone = {"signature", "size", "files", "reproducible"}  # they look at no rows
     for result in run([name], given):
         if name in alone or result.gate == "traffic.columns":
             continue

@@ -1,5 +1,8 @@
 """Tables are read as they are or refused, and their digest notices every change."""
 
+import datetime as dt
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -8,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import DataError
-from lifecycle.stores.datasets import batches, columns, digest, read
+from lifecycle.stores.datasets import batches, columns, digest, read, unordered_digest
 
 FRAME = pd.DataFrame(
     {
@@ -173,3 +176,102 @@ def test_names_that_are_no_text_become_text():
     given = pd.DataFrame(np.zeros((2, 2)))
     assert list(read(given)) == ["0", "1"]
     assert list(given) == [0, 1]
+
+
+DAY = dt.datetime(2026, 7, 1, 12)  # noqa: DTZ001 - the tests add zones
+TYPES = {
+    "bool": pl.Series([True, False, True]),
+    "bool with a null": pl.Series([True, None, False]),
+    "unsigned": pl.Series([1, 2, 255], dtype=pl.UInt8),
+    "more than a signed number holds": pl.Series([1, 2, 2**64 - 1], dtype=pl.UInt64),
+    "signed": pl.Series([1, -2, 3], dtype=pl.Int8),
+    "float32": pl.Series([1.5, None, 2.0], dtype=pl.Float32),
+    "NaN": pl.Series([1.0, float("nan"), 2.0]),
+    "time": pl.Series([DAY, None, DAY + dt.timedelta(microseconds=1)]),
+    "time with a zone": pl.Series([DAY, None, DAY]).dt.replace_time_zone("Europe/Berlin"),
+    "date": pl.Series([DAY.date(), None, dt.date(1900, 1, 1)]),
+    "time of day": pl.Series([dt.time(1, 2), None, dt.time(3, 4, 5, 6)]),
+    "duration": pl.Series([dt.timedelta(1), None, dt.timedelta(seconds=3)]),
+    "category": pl.Series(["a", None, "b"], dtype=pl.Categorical),
+    "enum": pl.Series(["a", None, "b"], dtype=pl.Enum(["b", "a"])),
+    "text with a NUL": pl.Series(["a\0b", None, "é"]),
+    "bytes": pl.Series([b"a\0", None, b""]),
+    "decimal": pl.Series([Decimal("1.50"), None, Decimal("2.25")]),
+    "list": pl.Series([[1, 2], [], [3]]),
+    "struct": pl.Series([{"a": 1, "b": "x"}, {"a": 2, "b": None}, {"a": 3, "b": "z"}]),
+    "nothing but nulls": pl.Series([None, None, None]),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("of", [digest, unordered_digest])
+def test_pandas_and_polars_have_one_digest(of, kind):
+    frame = pl.DataFrame({"x": TYPES[kind]})
+    assert of(frame) == of(frame.to_pandas())
+    assert of(frame) == of(frame.clone().rechunk())
+    twice = pl.concat([frame, frame])
+    assert of(twice[3:]) == of(frame), "a part of a larger table is like a table of its own"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "nothing but nulls"])
+@pytest.mark.parametrize("of", [digest, unordered_digest])
+def test_every_value_of_every_type_counts(of, kind):
+    whole = TYPES[kind]
+    seen = {of(pl.DataFrame({"x": whole}))}
+    for rows in ([0, 0, 2], [0, 1, 1], [0, 1], [0, 1, 2, 2]):
+        seen.add(of(pl.DataFrame({"x": whole[rows]})))
+    assert len(seen) == 5
+
+
+def test_types_that_look_alike_have_digests_of_their_own():
+    alike = [
+        pl.Series([1, 0], dtype=kind) for kind in (pl.Int8, pl.UInt8, pl.Int64, pl.Float64)
+    ] + [pl.Series([True, False]), pl.Series(["1", "0"]), pl.Series([b"1", b"0"]),
+         pl.Series(["1", "0"], dtype=pl.Categorical), pl.Series([Decimal(1), Decimal(0)]),
+         pl.Series([DAY, DAY]), pl.Series([DAY, DAY]).dt.replace_time_zone("UTC"),
+         pl.Series([[1], [0]])]  # fmt: skip
+    for of in (digest, unordered_digest):
+        assert len({of(pl.DataFrame({"x": item})) for item in alike}) == len(alike)
+
+
+def test_a_time_is_the_same_in_any_unit_and_its_nanoseconds_count():
+    exact = pl.Series([DAY, None, DAY])
+    units = [pl.DataFrame({"t": exact.dt.cast_time_unit(unit)}) for unit in ("ms", "us", "ns")]
+    later = pl.DataFrame({"t": units[2]["t"].to_physical() + 1}).cast(pl.Datetime("ns"))
+    for of in (digest, unordered_digest):
+        assert len({of(frame) for frame in units}) == 1
+        assert of(later) != of(units[2])
+
+
+def test_the_unordered_digest_forgets_order_and_nothing_else():
+    whole = unordered_digest(FRAME)
+    assert len(whole) == 32
+    assert unordered_digest(FRAME.iloc[[2, 0, 1]]) == whole
+    assert unordered_digest(FRAME[["t", "s", "b", "i", "n"]]) == whole
+    for name, change in CHANGES.items():
+        same = name in ("row order", "column order")
+        assert (unordered_digest(change(FRAME)) == whole) == same, name
+    crossed = FRAME.assign(i=[2, 1, 3])
+    assert unordered_digest(crossed) != whole, "values belong to their rows"
+    renamed = FRAME.rename(columns={"n": "i", "i": "n"})
+    assert unordered_digest(renamed) != whole
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "a", "b"])), max_size=6),
+    data=st.data(),
+)
+def test_tables_have_one_unordered_digest_only_when_they_hold_the_same_rows(rows, data):
+    other = data.draw(st.one_of(st.permutations(rows), st.just(rows[1:]), st.just(rows + rows)))
+    schema = {"n": pl.Int64, "s": pl.String}
+    one, two = (
+        unordered_digest(pl.DataFrame(part, schema=schema, orient="row")) for part in (rows, other)
+    )
+    assert (one == two) == (sorted(rows) == sorted(other))
+
+
+def test_mixed_columns_have_an_unordered_digest_too():
+    mixed = pd.DataFrame({"m": [1, "a", None]})
+    assert unordered_digest(mixed) == unordered_digest(mixed[::-1])
+    assert unordered_digest(mixed) != unordered_digest(pd.DataFrame({"m": ["1", "a", None]}))

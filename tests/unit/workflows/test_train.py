@@ -19,7 +19,7 @@ from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect
 from lifecycle.workflows.register import register
 from lifecycle.workflows.track import HOLDOUT, PROFILE, REFERENCE, explain
-from lifecycle.workflows.train import _candidates, _data, _ranked, train
+from lifecycle.workflows.train import _candidates, _ranked, gathered, train
 
 Make = Callable[..., pd.DataFrame]
 
@@ -171,21 +171,21 @@ def test_validation_rows_are_held_out_and_named(make_churn: Make, tmp_path: Path
     config = Config().with_values(name="churn", target="churned")
     path = tmp_path / "later.parquet"
     make_churn(100, seed=1).to_parquet(path)
-    table, rows, origin = _data(config, make_churn(300), path, "")
+    table, rows, origin = gathered(config, make_churn(300), path)
     assert rows.how == "given"
     assert (rows.train.tolist(), rows.holdout.tolist()) == (
         list(range(300)), list(range(300, 400)),
     )  # fmt: skip
     assert origin.rows == len(table.frame) == 400
     assert origin.source == f"a frame + {path}"
-    other = _data(config, make_churn(300), make_churn(100, seed=2), "rows of May")[2]
+    other = gathered(config, make_churn(300), make_churn(100, seed=2), where="rows of May")[2]
     assert other.source == "rows of May + the validation frame"
     assert other.digest != origin.digest
 
 
 def test_candidates_are_those_given_else_configured_else_built_in(make_churn: Make) -> None:
     config = Config().with_values(name="churn", target="churned")
-    table = _data(config, make_churn(100), None, "")[0]
+    table = gathered(config, make_churn(100))[0]
 
     def chosen(config: Config, *given: str) -> list[str]:
         return [item.name for item in _candidates(config, table, given)[0]]
