@@ -37,10 +37,14 @@ class Kept:
 
     Args:
         path: the file; what it holds is read.
+
+    Attributes:
+        absent: servers that did not start in this run.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.absent: set[str] = set()
         self.cells: dict[str, dict[str, Any]] = {}
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             try:

@@ -122,7 +122,7 @@ class Running:
         return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     def wait(
-        self, port: int, path: str, *, body: str | None = None, seconds: float = 90.0
+        self, port: int, path: str, *, body: str | None = None, seconds: float = 60.0
     ) -> float:
         """Wait until a path answers 200.
 

@@ -6,7 +6,7 @@ are compared with the model's own before it is timed. Prints the tables and writ
 RESULTS.md. What was measured is kept in `.partial` beside it.
 
     apt-get install wrk
-    python benchmarks/serving/run.py                       # ours, mlflow and the limit, 15 minutes
+    python benchmarks/serving/run.py                       # ours, mlflow and the limit, 13 minutes
     python benchmarks/serving/run.py --install             # the peers' environments, once
     python benchmarks/serving/run.py --resume --peers all  # the peers too, beside what is there
     python benchmarks/serving/run.py --resume --again ours --only linear
@@ -77,7 +77,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--servers", type=listed, help=f"of {', '.join(own)}; by default all")
     parser.add_argument("--peers", type=listed, default=[], help=f"all, or of {', '.join(peers)}")
     parser.add_argument("--again", type=listed, default=[], help="servers to measure anew")
-    parser.add_argument("--seconds", type=int, default=5, help="of each run")
+    parser.add_argument("--seconds", type=int, default=2, help="of each run")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="alternating runs, up to 3")
     parser.add_argument("--resume", action="store_true", help="keep what was measured before")
     parser.add_argument("--install", action="store_true", help="make the peers' environments")

@@ -2,7 +2,9 @@
 
     start all, each checked and paused -> three times: wake one, every load, pause it, the next
 
-What idles is stopped (SIGSTOP), so that it costs the one that is measured nothing.
+What idles is stopped (SIGSTOP), so that it costs the one that is measured nothing. Servers that do
+not bear that have their turns one after another at the end. One that did not start is not tried
+with the next model.
 """
 
 import argparse
@@ -14,12 +16,12 @@ from typing import Any
 import environments
 from cells import Cell, Kept
 from processes import BenchError, Load, Running, cores, free_port, wrk
-from servers import SERVERS, Place, Server, check, requests, start
+from servers import PEERS, SERVERS, Place, Server, check, requests, start
 from subjects import ASKED, Subject
 
 LOADS = (Load(1), Load(16), Load(64), Load(16, ASKED))
-FEWER = {"unlogged": (Load(16),)}
-WARM_SECONDS = 1
+FEWER = {"unlogged": (Load(16),), "uvicorn": (Load(16),), "granian": (Load(16),)}
+WARM_SECONDS = 1  # before the first load of a server
 
 
 def throughput(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
@@ -47,11 +49,13 @@ def throughput(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
                 one[0].go_on()
                 timed(SERVERS[name], one, turn, given, kept)
                 one[0].pause()
-            for name in (name for name in todo if not SERVERS[name].pausable):
-                ready = started(SERVERS[name], subject, given, kept)
-                if ready is not None:
-                    with ready[0]:
-                        timed(SERVERS[name], ready, turn, given, kept)
+        idle.clear()
+    for name in (name for name in todo if not SERVERS[name].pausable):
+        ready = started(SERVERS[name], subject, given, kept)
+        if ready is not None:
+            with ready[0]:
+                for turn in range(given.rounds):
+                    timed(SERVERS[name], ready, turn, given, kept)
 
 
 def started(
@@ -60,11 +64,16 @@ def started(
     """Start a server and compare its answers; what stands against it is kept."""
     place = placed(server, subject, given)
     cell = Cell(server.name, subject.name, "start")
+    if server.name in kept.absent:
+        kept.add(cell, {"failed": "it did not start with another model"})
+        return None
     said(f"{subject.name}: {server.title} starts")
     try:
         running, ready = start(server, place, cores()[0])
     except BenchError as error:
         kept.add(cell, {"failed": str(error)})
+        if server in PEERS:
+            kept.absent.add(server.name)
         return None
     spent = running.cpu_seconds()
     try:
@@ -97,12 +106,12 @@ def timed(
 ) -> None:
     """One server's turn: every load once."""
     running, place = found
-    for load in FEWER.get(server.name, LOADS):
+    for at, load in enumerate(FEWER.get(server.name, LOADS)):
         cell = Cell(server.name, place.subject.name, load.name, turn)
         if kept.has(cell):
             continue
         try:
-            if not turn:
+            if not turn and not at:
                 drive(server, place, load, WARM_SECONDS)
             kept.add(cell, run(running, server, place, load, given.seconds))
         except BenchError as error:

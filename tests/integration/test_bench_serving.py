@@ -1,5 +1,6 @@
 """The benchmark of serving: checked before it is timed, every figure beside its goal."""
 
+import argparse
 import asyncio
 import contextlib
 import doctest
@@ -28,7 +29,7 @@ from processes import BenchError, Load, Running, cores, free_port, wrk
 from results import RATIOS, Goal, document, shown
 from servers import KNOWN, OWN, PEERS, SERVERS, Place, Server, check, mlserver, predictions, start
 from subjects import ASKED, FLOATS, SUBJECTS, TARGET, body, labelled, rows
-from turns import LOADS
+from turns import LOADS, throughput
 
 BENCH = Path(__file__).parents[2] / "benchmarks" / "serving"
 LINEAR = SUBJECTS["linear"]
@@ -628,6 +629,19 @@ def test_one_command_trains_serves_checks_measures_and_goes_on(tmp_path: Path):
     again = bench(*given, "--servers=ours,uvicorn", "--resume", "--parts=throughput")
     assert again.returncode == 0
     assert "starts" not in again.stderr  # all is there
+
+
+def test_a_peer_that_does_not_start_is_tried_once_and_said(tmp_path: Path):
+    kept = Kept(tmp_path / ".partial" / "cells.jsonl")
+    options = argparse.Namespace(
+        servers=["fastapi"], rounds=1, seconds=1, work=tmp_path, environments=tmp_path / "none"
+    )
+    for name in ("linear", "mixed"):
+        throughput(SUBJECTS[name], options, kept)
+    reasons = dict(kept.failures())
+    assert "it is not installed" in reasons["fastapi|linear|start|0"]
+    assert reasons["fastapi|mixed|start|0"] == "it did not start with another model"
+    assert "fastapi" in Kept(tmp_path / ".partial" / "cells.jsonl").path.read_text()
 
 
 def test_a_command_that_is_told_to_end_leaves_no_server_behind():
