@@ -1,10 +1,15 @@
-"""A folder with a model in production, and the command line in this process."""
+"""A folder with a model in production, the command line in this process, servers in theirs."""
 
 import json
 import os
+import re
 import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +97,122 @@ def cli(
         return int(stop.value.code or 0), json.loads(out)
 
     return run
+
+
+# the command, and the server by itself; `values` are those of a configuration
+COMMAND = "import sys; from lifecycle.cli import main; main(sys.argv[1:])"
+SERVE = """
+import json, sys
+from lifecycle.config import Config
+from lifecycle.serve.server import serve
+config = Config().with_values(**json.loads(sys.argv[1]))
+serve(config, ("churn",), port=int(sys.argv[2]))
+"""
+
+
+class Serving:
+    """A server in a process of its own that has said that it answers.
+
+    Attributes:
+        process: ended with the test, see `Forked`.
+        lines: what it has said on standard error, also later.
+        address: host and port on loopback.
+    """
+
+    def __init__(self, process: Any) -> None:
+        self.process, self.lines = process, []
+        for line in process.stderr:
+            self.lines.append(line)
+            found = re.search(r"serving .* on https?://(127\.0\.0\.1:\d+)", line)
+            if found:
+                self.address = found[1]
+                break
+        else:
+            process.wait(30)
+            pytest.fail("the server did not start:\n" + "".join(self.lines))
+        self._reader = threading.Thread(
+            target=lambda: self.lines.extend(process.stderr), daemon=True
+        )
+        self._reader.start()
+
+    def stop(self) -> None:
+        """Tell it to, wait, and read what it said to its end."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.process.wait(20)
+        self._reader.join(20)
+        self.process.close()
+
+
+@pytest.fixture(scope="session")
+def serving(forked: Callable[..., Any]) -> Callable[..., Any]:
+    """`with serving(values, port=0, script=…, environment=…) as server`, or `command=[…]`."""
+
+    @contextmanager
+    def started(
+        values: Mapping[str, Any] | None = None,
+        *,
+        command: Sequence[object] = (),
+        port: int = 0,
+        script: str = SERVE,
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Serving]:
+        if command:
+            process = forked(COMMAND, *command, environment=environment)
+        else:
+            process = forked(script, json.dumps(values), port, environment=environment)
+        try:
+            server = Serving(process)
+        except BaseException:
+            process.kill()
+            process.wait()
+            process.close()
+            raise
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def run_command(run_forked: Callable[..., Any]) -> Callable[..., Any]:
+    """`run_command("train", …)`: the command line in a process of its own, to its end."""
+
+    def run(*arguments: object, **options: Any) -> Any:
+        return run_forked(COMMAND, *arguments, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def put() -> Callable[..., int]:
+    """`put(config, factor)`: a plain MLflow model that answers factor * x, made the champion."""
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression
+
+    from lifecycle.stores.tracking import connect, experiment_id
+
+    def made(config: Any, factor: float, *, name: str = "churn", champion: bool = True) -> int:
+        client = connect(config)
+        frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
+        model = LinearRegression().fit(frame, factor * frame["x"])
+        with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
+            logged = mlflow.sklearn.log_model(
+                model,
+                name="model",
+                signature=infer_signature(frame, model.predict(frame)),
+                input_example=frame.head(1),
+                pip_requirements=[],
+            )
+        version = int(mlflow.register_model(logged.model_uri, name).version)
+        if champion:
+            client.set_registered_model_alias(name, "champion", str(version))
+        return version
+
+    return made

@@ -54,13 +54,9 @@ threading.Event().wait()
 """
 
 
-def killed(folder, life, seconds, how):
+def killed(forked, folder, life, seconds, how):
     """What a process acknowledged that lived so many seconds: (model, id) of each row."""
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), f"life{life}", how],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with forked(WRITER, folder, f"life{life}", how) as process:
         first = process.stdout.readline()
         timer = time.monotonic() + seconds
         time.sleep(max(0.0, timer - time.monotonic()))
@@ -76,12 +72,12 @@ def killed(folder, life, seconds, how):
 
 
 @pytest.mark.parametrize("how", ["within", "apart"])
-def test_every_acknowledged_row_of_a_batch_is_in_the_log_exactly_once(tmp_path, how):
+def test_every_acknowledged_row_of_a_batch_is_in_the_log_exactly_once(tmp_path, how, forked):
     rng = random.Random(how)
     log = PredictionLog(tmp_path)
     acknowledged = {"churn": set(), "fraud": set()}
     for life in range(3):
-        for model, names in killed(tmp_path, life, rng.uniform(0.05, 0.5), how).items():
+        for model, names in killed(forked, tmp_path, life, rng.uniform(0.05, 0.5), how).items():
             acknowledged[model] |= names
             found = log.read(model, columns=["prediction_id"])["prediction_id"]
             assert found.n_unique() == len(found), "no row is there twice"

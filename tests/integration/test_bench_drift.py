@@ -127,6 +127,7 @@ def test_one_command_writes_a_table_with_a_column_for_each_rule(plugged: Path):
     assert "](rates.png)" in text
 
 
+@pytest.mark.slow
 def test_a_run_that_was_ended_goes_on(plugged: Path):
     arguments = ("--windows=2", "--rules=alibi", "--only=season", "--jobs=1")
     first = bench(plugged, *arguments)
@@ -140,6 +141,7 @@ def test_a_run_that_was_ended_goes_on(plugged: Path):
     assert len(read(kept)) == len(lines)
 
 
+@pytest.mark.slow
 def test_tables_that_are_not_asked_for_again_stay(plugged: Path, capsys):
     arguments = ["--windows=2", "--quick", "--rules=alibi", f"--output={plugged / 'RESULTS.md'}"]
     assert main([*arguments, "--only=season"]) == 0
@@ -153,6 +155,7 @@ def test_tables_that_are_not_asked_for_again_stay(plugged: Path, capsys):
         assert not job["errors"]
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_processes():
     plan = Plan("independent", "independent", 400, (Size(50, 4, 3),))
     todo = [(plan, draw) for draw in range(3)]
@@ -161,6 +164,7 @@ def test_results_do_not_depend_on_the_number_of_processes():
 
 
 @pytest.mark.usefixtures("plugged")
+@pytest.mark.slow
 def test_a_job_that_kills_its_process_fails_alone():
     plans = [
         Plan("independent", "independent", rows, (Size(50, 2, 1),)) for rows in (400, 401, 402)

@@ -2,46 +2,23 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import mlflow
-import pandas as pd
 import pytest
-from mlflow.models import infer_signature
-from sklearn.linear_model import LinearRegression
 
 from lifecycle.serve import keys
 from lifecycle.serve.rpc.messages import message, methods
 from lifecycle.stores.predictions import PredictionLog
-from lifecycle.stores.tracking import connect, experiment_id
 
 V2 = "inference.GRPCInferenceService"
-
-
-def put(config, factor):
-    """Register a plain MLflow model that answers factor * x, and make it the champion."""
-    client = connect(config)
-    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
-    model = LinearRegression().fit(frame, factor * frame["x"])
-    with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            signature=infer_signature(frame, model.predict(frame)),
-            pip_requirements=[],
-        )
-    version = mlflow.register_model(logged.model_uri, "churn").version
-    client.set_registered_model_alias("churn", "champion", str(version))
 
 
 def free_port():
@@ -52,39 +29,22 @@ def free_port():
 
 def command(config, port, *more):
     return [
-        sys.executable, "-m", "lifecycle", "serve", "churn", "--port", "0",
-        "--grpc-port", str(port), "--log", config.log.dir, *more,
+        "serve", "churn", "--port", "0", "--grpc-port", port, "--log", config.log.dir, *more,
     ]  # fmt: skip
 
 
-@contextmanager
-def started(config, *more):
-    """The process, its line, and the port of its calls."""
-    port = free_port()
-    process = subprocess.Popen(
-        command(config, port, *more),
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "LIFECYCLE_SERVE_DRAIN_SECONDS": "2"},
-    )  # fmt: skip
-    lines = []
-    try:
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("serving "):
-                break
-        else:
-            pytest.fail("the server did not start:\n" + "".join(lines))
-        reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)
-        reader.start()
-        yield process, lines, port
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            reader.join(10)
-            process.stderr.close()
+@pytest.fixture
+def started(serving):
+    """`with started(config, *more) as (process, lines, port)`: also the port of its calls."""
+
+    @contextmanager
+    def run(config, *more):
+        port = free_port()
+        brief = {"LIFECYCLE_SERVE_DRAIN_SECONDS": "2"}
+        with serving(command=command(config, port, *more), environment=brief) as server:
+            yield server.process, server.lines, port
+
+    return run
 
 
 def request_of(*values):
@@ -139,7 +99,9 @@ def _listening(parent, port):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_calls_and_requests_are_answered_until_the_end_and_none_is_lost(config, workers):
+def test_calls_and_requests_are_answered_until_the_end_and_none_is_lost(
+    config, workers, put, started
+):
     """Clients that keep calling: each call is answered, or was never taken; all are in the log."""
     put(config, 3.0)
     answered, refused, ends = [], [], threading.Event()
@@ -211,7 +173,7 @@ def certificate(tmp_path):
     return cert, key
 
 
-def test_certificate_and_keys_are_those_of_the_server(config, certificate, tmp_path):
+def test_certificate_and_keys_are_those_of_the_server(config, certificate, tmp_path, put, started):
     put(config, 3.0)
     cert, key = certificate
     token = keys.add(tmp_path / "keys.json", "web")
@@ -236,14 +198,12 @@ def test_certificate_and_keys_are_those_of_the_server(config, certificate, tmp_p
         assert process.wait(30) == 0
 
 
-def test_a_port_that_is_taken_is_an_error_before_anything_is_loaded(config):
+def test_a_port_that_is_taken_is_an_error_before_anything_is_loaded(config, run_command):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            command(config, port), capture_output=True, text=True, check=False, timeout=120
-        )
+        done = run_command(*command(config, port))
     assert done.returncode == 1
     assert f"port {port} is in use" in done.stderr
     assert "--grpc-port" in done.stderr
@@ -259,10 +219,8 @@ main(["serve", "churn", "--port", "0", "--grpc-port", "1"])
 
 
 @pytest.mark.usefixtures("config")
-def test_without_the_extra_the_message_names_it():
-    done = subprocess.run(
-        [sys.executable, "-c", BLOCKED], capture_output=True, text=True, check=False, timeout=120
-    )
+def test_without_the_extra_the_message_names_it(run_forked):
+    done = run_forked(BLOCKED)
     assert done.returncode == 1
     assert 'pip install "mlflow-lifecycle[grpc]"' in done.stderr
     assert "Traceback" not in done.stderr

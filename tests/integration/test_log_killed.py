@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import polars as pl
@@ -30,10 +28,8 @@ while True:
 """
 
 
-def killed(folder, name, seconds):
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), name], stdout=subprocess.PIPE, text=True
-    ) as process:
+def killed(forked, folder, name, seconds):
+    with forked(WRITER, folder, name) as process:
         first = process.stdout.readline()
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
@@ -51,12 +47,12 @@ def expected(acknowledged):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_what_was_acknowledged_is_there_once_after_a_kill(tmp_path, seed):
+def test_what_was_acknowledged_is_there_once_after_a_kill(tmp_path, seed, forked):
     rng = random.Random(seed)
     log = PredictionLog(tmp_path)
     acknowledged = []
     for life in range(3):
-        acknowledged += killed(tmp_path, f"life{life}", rng.uniform(0.0, 0.3))
+        acknowledged += killed(forked, tmp_path, f"life{life}", rng.uniform(0.0, 0.3))
         found = log.read("churn")["prediction_id"].to_list()
         assert len(found) == len(set(found))
         assert expected(acknowledged) <= set(found)

@@ -29,8 +29,7 @@ def project(tmp_path, template_database):
     folder.mkdir()
     for name in FILES:
         shutil.copy(ROOT / name, folder / name)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "lifecycle", folder / "lifecycle", ignore=ignored)
+    shutil.copytree(ROOT / "lifecycle", folder / "lifecycle")  # with what is compiled of it
     shutil.copy(template_database, folder / "mlflow.db")
     return folder
 

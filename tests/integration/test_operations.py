@@ -8,31 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-import mlflow
-import pandas as pd
 import pytest
 from mlflow.entities.webhook import WebhookEvent
-from mlflow.models import infer_signature
-from sklearn.linear_model import LinearRegression
 
 from lifecycle.serve import keys
 from lifecycle.serve.hooks import signed
-from lifecycle.stores.tracking import connect, experiment_id
+from lifecycle.stores.tracking import connect
 
-START = """
-import json, sys
-from lifecycle.config import Config
-from lifecycle.serve.server import serve
-config = Config().with_values(**json.loads(sys.argv[1]))
-serve(config, ("churn",), port=int(sys.argv[2]))
-"""
 SECRET = "the webhook's secret"
 ALERTS = Path(__file__).parents[2] / "examples" / "prometheus" / "alerts.yml"
 BODY = b'{"inputs": {"x": 2.0}}'
@@ -42,42 +30,11 @@ STRANGE = (
 )
 
 
-def put(client, factor, *, champion=False):
-    """Register a plain MLflow model that answers factor * x."""
-    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
-    model = LinearRegression().fit(frame, factor * frame["x"])
-    with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            signature=infer_signature(frame, model.predict(frame)),
-            input_example=frame.head(1),
-            pip_requirements=[],
-        )
-    version = mlflow.register_model(logged.model_uri, "churn").version
-    if champion:
-        client.set_registered_model_alias("churn", "champion", version)
-
-
 class Server:
-    """A lifecycle server in processes of its own; every request has a connection of its own."""
+    """Asks a lifecycle server; every request has a connection of its own."""
 
-    def __init__(self, values, port=0, key=""):
-        self.lines, self.key = [], key
-        command = [sys.executable, "-c", START, json.dumps(values), str(port)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.address = ""
-        for line in self.process.stderr:
-            self.lines.append(line)
-            found = re.search(r"serving .* on (http://127\.0\.0\.1:\d+)", line)
-            if found:
-                self.address = found[1]
-                break
-        else:
-            pytest.fail("the server did not start:\n" + "".join(self.lines))
-        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
-        self.reader.daemon = True
-        self.reader.start()
+    def __init__(self, serving, key=""):
+        self.address, self.lines, self.key = f"http://{serving.address}", serving.lines, key
 
     def ask(self, path, body=None, **headers):
         named = {name.replace("_", "-"): text for name, text in headers.items()}
@@ -114,24 +71,17 @@ class Server:
         assert len(found) == count
         return found
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(30)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.reader.join(20)
-            self.process.stderr.close()
 
+@pytest.fixture
+def served(serving):
+    """`with served(values, port=…, key=…) as server`."""
 
-@contextmanager
-def served(values, **more):
-    server = Server(values, **more)
-    try:
-        yield server
-    finally:
-        server.stop()
+    @contextmanager
+    def run(values, *, key="", **more):
+        with serving(values, **more) as found:
+            yield Server(found, key)
+
+    return run
 
 
 def until(condition, *, seconds=40.0):
@@ -223,10 +173,11 @@ def deliver(server, name):
 
 
 @pytest.mark.slow
-def test_a_real_registry_that_calls_hangs_dies_and_comes_back(config, registry):
-    client = connect(config.with_values(tracking__uri=registry.address))
-    put(client, 1.0, champion=True)
-    put(client, 2.0)
+def test_a_real_registry_that_calls_hangs_dies_and_comes_back(config, registry, put, served):
+    at = config.with_values(tracking__uri=registry.address)
+    client = connect(at)
+    put(at, 1.0)
+    put(at, 2.0, champion=False)
     port = free_port()
     client.create_webhook(
         name="lifecycle",
@@ -284,14 +235,14 @@ def trouble(server):
 
 
 @pytest.fixture
-def local(config):
+def local(config, put):
     """A model in a sqlite registry."""
-    put(connect(config), 1.0, champion=True)
+    put(config, 1.0)
     return config
 
 
 @pytest.mark.slow
-def test_figures_are_of_all_workers_also_of_one_that_was_killed(local, tmp_path):
+def test_figures_are_of_all_workers_also_of_one_that_was_killed(local, tmp_path, served):
     token = keys.add(tmp_path / "keys.json", "web")
     values = values_of(local, serve__workers=2, serve__api_keys=str(tmp_path / "keys.json"))
     counter = 'lifecycle_requests_total{model="churn",version="1",status="200"}'
@@ -322,7 +273,7 @@ def test_figures_are_of_all_workers_also_of_one_that_was_killed(local, tmp_path)
         assert {server.metrics()[counter] for _ in range(10)} == {50.0}
 
 
-def test_keys_change_while_the_server_runs(local, tmp_path):
+def test_keys_change_while_the_server_runs(local, tmp_path, served):
     path = tmp_path / "keys.json"
     old = keys.add(path, "old")
     values = values_of(local, serve__api_keys=str(path))
