@@ -54,7 +54,7 @@ class Commands(click.Group):
 def verb(group: click.Group, work: Callable[..., Any]) -> click.Command:
     """A command with `--json` and `--config`: what `work` returns is shown and sets the code."""
 
-    @group.command(name=work.__name__.rstrip("_"), help=work.__doc__)
+    @group.command(name=work.__name__.rstrip("_").replace("_", "-"), help=work.__doc__)
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
     @click.option("--config", "path", metavar="FILE", help="Configuration; ./lifecycle.toml.")
     @functools.wraps(work)

@@ -25,6 +25,7 @@ from lifecycle.records import (
     ModelRef,
     ModelVersion,
     MonitorReport,
+    Reproduction,
     Retraining,
     Scored,
     Served,
@@ -254,6 +255,12 @@ class Project:
 
         return card(self.config, self._ref(version), output=output)
 
+    def reproduce(self, version: Reference, *, data: Data = None) -> Reproduction:
+        """Train a version again on its recorded rows, or on `data` that are the same; compare."""
+        from lifecycle.workflows.reproduce import reproduce
+
+        return reproduce(self.config, self._ref(version), data=data)
+
     def status(self) -> Status:
         """What serves, how, and what the last check said."""
         from lifecycle.workflows.status import status
@@ -266,13 +273,11 @@ class Project:
         """Predict a frame or file by the champion; each prediction is logged with its id.
 
         Returns:
-            A pandas frame with `prediction_id`, `prediction` and scores, or, with `output`,
-            what was written there.
+            A pandas frame with `prediction_id`, `prediction` and scores; with `output` a record.
         """
         from lifecycle.workflows.score import score
 
-        ref = self.name if version is None else self._ref(version)
-        return score(self.config, ref, data, output)
+        return score(self.config, self._ref(version or self.name), data, output)
 
     def feedback(self, labels: Data, *, tolerance: str | None = None) -> Feedback:
         """Store late labels, by `prediction_id` or by key and time; all of them or none.
@@ -283,9 +288,8 @@ class Project:
         """
         from lifecycle.workflows.feedback import feedback
 
-        if tolerance is None:
-            return feedback(self.config, labels)
-        return feedback(self.config, labels, tolerance=tolerance)
+        asked = {} if tolerance is None else {"tolerance": tolerance}
+        return feedback(self.config, labels, **asked)
 
     def erase(self, *, key: str, reason: str) -> Erasure:
         """Erase one key's predictions and labels from the log; recorded without the key.
@@ -386,12 +390,10 @@ class Project:
         """Take over a version that plain MLflow registered, so that every verb works on it."""
         from lifecycle.workflows.adopt import adopt
 
-        target = target or self.config.target or None
-        return adopt(self.config, self._ref(version), reference=reference, target=target)
+        known = target or self.config.target or None
+        return adopt(self.config, self._ref(version), reference=reference, target=known)
 
     def _ref(self, version: Reference) -> str:
         if isinstance(version, ModelVersion):
             return version.ref
-        if isinstance(version, int):
-            return f"{self.name}/{version}"
-        return str(version)
+        return f"{self.name}/{version}" if isinstance(version, int) else str(version)

@@ -11,12 +11,13 @@ NAMES = {
     "GateReport", "GateResult", "History", "LabelError", "LedgerError", "LifecycleError",
     "LogError", "Metric", "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused",
     "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Project",
-    "RegistryError", "RegistryUnavailable", "Retraining", "Scored", "ServeError", "Status",
-    "Training", "TrainingFailed", "Transfer", "TransitionRefused", "UntrustedModel",
+    "RegistryError", "RegistryUnavailable", "Reproduction", "Retraining", "Scored",
+    "ServeError", "Status", "Training", "TrainingFailed", "Transfer", "TransitionRefused",
+    "UntrustedModel",
     "__version__", "compare", "load_config",
 }  # fmt: skip
 VERBS = {
-    "export_audit", "transfer", "card", "verify",
+    "reproduce", "export_audit", "transfer", "card", "verify",
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
     "feedback", "erase", "monitor", "checks", "retrain", "adopt",
     "request", "approve", "reject",

@@ -32,7 +32,7 @@ def verify(config: Config, *, name: str, head: str | None, folder: str | None) -
 @click.option("--year", type=int, metavar="N", help="Only what happened in it, UTC.")
 @click.option("--files", is_flag=True, help="Copy the model's files, not their digests alone.")
 def export(config: Config, *, ref: str, audit: str, year: int | None, files: bool) -> Any:
-    """Write a version's or a year's evidence, to be checked offline."""
+    """Write a version's or a year's evidence, to check offline."""
     config = named(config, name_of(ref) if ref else "")
     from lifecycle.workflows.export import export_audit
 
@@ -60,6 +60,41 @@ def card(config: Config, *, ref: str, output: str | None) -> Any:
     from lifecycle.workflows.card import card
 
     return card(config, ref, output=output)
+
+
+@verb
+@click.argument("ref")
+@click.option("--data", metavar="FILE", help="The rows, where they are not where they were.")
+@click.option("--validation", metavar="FILE", help="The rows held out, where given apart.")
+@click.option("--strict", is_flag=True, help="Refuse where code or packages are not the same.")
+def reproduce(
+    config: Config, *, ref: str, data: str | None, validation: str | None, strict: bool
+) -> Any:
+    """Train a version again on its recorded rows and compare."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.reproduce import reproduce
+
+    return reproduce(config, ref, data=data, validation=validation, strict=strict)
+
+
+@verb
+@click.argument("ref")
+def sign(config: Config, *, ref: str) -> Any:
+    """Vouch for a version with the key of [signing]."""
+    config = config.with_values(name=name_of(ref))
+    from lifecycle.workflows.register import sign
+
+    return sign(config, ref)
+
+
+@verb
+@click.argument("file")
+def signing_key(_config: Config, *, file: str) -> Any:
+    """Make a pair of keys: private in FILE, public in FILE.pub."""
+    from lifecycle.records import SigningKey
+    from lifecycle.stores.signing import make
+
+    return SigningKey(file, f"{file}.pub", make(file))
 
 
 @verb

@@ -23,7 +23,7 @@ def gate(config: Config, *, ref: str) -> Any:
 @click.option("--force", is_flag=True, help="Skip gates and stages between; needs --reason.")
 @click.option("--reason", default="")
 def promote(config: Config, *, ref: str, to: str, force: bool, reason: str) -> Any:
-    """Move REF to a stage; exit 2 when the gates refuse."""
+    """Move REF to a stage; exit 2: the gates refuse."""
     config = config.with_values(name=name_of(ref))
     from lifecycle.workflows.promote import promote
 
@@ -46,7 +46,7 @@ def request(config: Config, *, ref: str, to: str, reason: str) -> Any:
 @click.argument("ref")
 @click.option("--reason", default="")
 def approve(config: Config, *, ref: str, reason: str) -> Any:
-    """Approve what was requested for REF; exit 2 when it would not count."""
+    """Approve what was requested for REF; exit 2: it is void."""
     config = config.with_values(name=name_of(ref))
     from lifecycle.workflows.approvals import approve
 
@@ -81,7 +81,7 @@ def rollback(config: Config, *, name: str, reason: str) -> Any:
 @click.option("--csv", "csv", metavar="FILE", help="Write it there, one row an entry.")
 @click.option("--head", metavar="FILE", help="Write the ledger's head, for `verify --head`.")
 def history(config: Config, *, name: str, at: str | None, csv: str | None, head: str | None) -> Any:
-    """Who moved what, when and why; --at: which version served then."""
+    """Who moved what, when and why; --at: what served then."""
     config = named(config, name)
     from lifecycle.workflows.history import history, history_at, write_csv
 

@@ -77,7 +77,7 @@ def train(
 def evaluate(
     config: Config, *, ref: str, data: str, against: str | None, target: str | None
 ) -> Any:
-    """Say how good REF is on labelled rows, alone or against another."""
+    """Say how good REF is on labelled rows, alone or compared."""
     config = named(config, name_of(ref), target=target)
     from lifecycle.workflows.evaluate import evaluate
 

@@ -14,6 +14,7 @@ from lifecycle.records.audits import (
     CardSection,
     Exported,
     FolderCheck,
+    SigningKey,
     Transfer,
 )
 from lifecycle.records.checks import Check, Checks
@@ -122,6 +123,7 @@ __all__ = [
     "Retraining",
     "Scored",
     "Served",
+    "SigningKey",
     "Slice",
     "Status",
     "Task",

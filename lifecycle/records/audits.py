@@ -101,3 +101,12 @@ class Card(Record):
         """The section of this title; an empty one where the card has none."""
         found = (item for item in self.sections if item.title == title)
         return next(found, CardSection(title, ()))
+
+
+@dataclass(frozen=True)
+class SigningKey(Record):
+    """A pair of keys that was made: the files, and the public one as text."""
+
+    private: str
+    public: str
+    trusted: str

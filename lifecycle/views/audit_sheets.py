@@ -5,7 +5,7 @@
 'churn, year 2026: everything holds'
 """
 
-from lifecycle.records import Exported, FolderCheck, Outcome, Transfer
+from lifecycle.records import Exported, FolderCheck, Outcome, Reproduction, SigningKey, Transfer
 from lifecycle.views.layout import BAD, GOOD, MARKS, UNSURE, Sheet, count
 
 
@@ -63,3 +63,42 @@ def transfer(record: Transfer) -> Sheet:
     ]
     notes = (f"promote it there: its gates judge {record.target} against the champion there",)
     return Sheet(f"{record.source}: {done}", mark=GOOD, facts=facts, notes=notes)
+
+
+def reproduction(record: Reproduction) -> Sheet:
+    """Whether the same model came out, and each metric beside the recorded one."""
+    old = {item.name: item.value for item in record.recorded}
+    rows = [
+        (
+            item.name,
+            f"{old[item.name]:.4f}",
+            f"{item.value:.4f}",
+            f"{item.value - old[item.name]:+.1e}",
+        )
+        for item in record.metrics
+        if item.name in old
+    ]
+    verdict = "the same model" if record.same else "another model"
+    return Sheet(
+        f"{record.name}/{record.version} trained again: {verdict}",
+        GOOD if record.same else BAD,
+        facts=[
+            ("hold-out rows", f"{record.rows:,}"),
+            ("answers that are others", f"{record.changed_answers:,}"),
+            ("largest difference", f"{record.largest_difference:.2g}"),
+        ],
+        headers=("metric", "recorded", "now", "difference"),
+        rows=rows,
+        notes=[f"not as at the training: {what}" for what in record.differs],
+    )
+
+
+def signing_key(record: SigningKey) -> Sheet:
+    """Where the keys are, and what to set."""
+    facts = [("private", record.private), ("public", record.public), ("as text", record.trusted)]
+    notes = (
+        f'set key = "{record.private}" in [signing] where models are registered',
+        f'set trusted = ["{record.trusted}"] in [signing] wherever they are loaded',
+        "keep the private key where no model is served, and a copy of it in a safe place",
+    )
+    return Sheet("a pair of signing keys was made", GOOD, facts=facts, notes=notes)

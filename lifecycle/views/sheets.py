@@ -135,6 +135,8 @@ sheet.register(records.Card, card_sheets.card)
 sheet.register(records.Exported, audit_sheets.exported)
 sheet.register(records.FolderCheck, audit_sheets.check)
 sheet.register(records.Transfer, audit_sheets.transfer)
+sheet.register(records.Reproduction, audit_sheets.reproduction)
+sheet.register(records.SigningKey, audit_sheets.signing_key)
 
 
 sheet.register(records.ApprovalRequest, approval_sheets.request)

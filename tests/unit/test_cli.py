@@ -14,7 +14,8 @@ from lifecycle.cli import main
 COMMANDS = [
     "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
     "keys", "feedback", "erase", "status", "adopt", "drift", "monitor", "checks", "retrain",
-    "verify", "export", "transfer", "card", "doctor", "request", "approve", "reject",
+    "verify", "export", "transfer", "card", "reproduce", "sign", "signing-key", "doctor",
+    "request", "approve", "reject",
 ]  # fmt: skip
 
 
