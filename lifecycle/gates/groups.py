@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lifecycle.models.influence import Array
 
 SHARES = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95)  # of a number's rows, where its bins are cut
+COARSE = (0.2, 0.4, 0.6, 0.8)  # … where it is one of a pair
 FEW_VALUES = 10  # numbers with so few are taken one by one
 MOST_LEVELS = 25  # the commonest; the rest of the rows is in no group
 
@@ -35,19 +36,19 @@ class Groups:
     codes: NDArray[np.int64]
 
 
-def cut(rows: pd.DataFrame, name: str, *, most: int = MOST_LEVELS) -> Groups:
+def cut(rows: pd.DataFrame, name: str, *, shares: tuple[float, ...] = SHARES) -> Groups:
     """The groups of one column.
 
     Args:
         rows: a table that has the column.
         name: of the column.
-        most: levels that become groups, the commonest first.
+        shares: where a number is cut.
     """
     column = rows[name]
     numeric = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if numeric and column.nunique() > FEW_VALUES:
-        return _binned(name, column.to_numpy(dtype=float, na_value=np.nan))
-    levels = column.value_counts().index[:most]
+        return _binned(name, column.to_numpy(dtype=float, na_value=np.nan), shares)
+    levels = column.value_counts().index[:MOST_LEVELS]
     shown = [f"{name} = {level if numeric else _plain(level)!r}" for level in levels]
     if numeric:
         shown = [f"{name} = {level:g}" for level in levels]
@@ -61,9 +62,9 @@ def _plain(level: object) -> object:
     return level if isinstance(level, (bool, np.bool_)) else str(level)
 
 
-def _binned(name: str, values: Array) -> Groups:
+def _binned(name: str, values: Array, shares: tuple[float, ...]) -> Groups:
     known = values[np.isfinite(values)]
-    edges = np.unique(np.quantile(known, SHARES)) if len(known) else np.zeros(0)
+    edges = np.unique(np.quantile(known, shares)) if len(known) else np.zeros(0)
     shown = [f"{edge:.4g}" for edge in edges]
     names = [f"{low} <= {name} < {high}" for low, high in pairwise(shown)]
     if shown:

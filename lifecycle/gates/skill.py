@@ -6,7 +6,7 @@
 >>> model = LoadedModel(spec, "sklearn", lambda columns: Output(columns["x"]))
 >>> y = np.arange(50.0)
 >>> print(skill(GateInput(model, pd.DataFrame({"y": y}), Output(y[::-1])))[0].reason)
-no better than no skill: r2 -3.0000, 95 % sure below 0.05 (no skill is 0)
+no better than no skill: r2 -3.0000, 95 % sure below 0.1 (no skill is 0)
 """
 
 from typing import Any
@@ -21,7 +21,8 @@ from lifecycle.models.predicting import Array, Output
 from lifecycle.records import GateResult, Metric
 
 LEVEL = 0.999  # a model of no skill passes once in 2,000 times
-USELESS = 0.05  # surely less than this above no skill is refused, not left open
+USELESS = 0.1  # surely less than this above no skill is refused, not left open
+FAR = 0.05  # behind a plain model
 FOLDS = 5
 FEWEST = 60  # rows that the plain model is fitted on
 MOST = 20_000
@@ -33,7 +34,7 @@ def skill(given: GateInput) -> list[GateResult]:
 
     The figure is the area under the ROC curve (0.5 is none), balanced accuracy for labels alone
     (one in k is none), r2 for regressions (0 is none). It passes when the 99.9 % interval lies
-    above, fails when the figure is 95 % surely less than 0.05 above, and else the rows do not
+    above, fails when the figure is 95 % surely less than 0.1 above, and else the rows do not
     decide. This refuses a model whose labels were shuffled: chance has no weather, so for 99.9 %
     rows of one stretch of time count each by itself. That the skill lasts is asked for at 95 %,
     with stretches of time counted as one.
@@ -118,9 +119,9 @@ def _plain(given: GateInput, name: str) -> list[GateResult]:
     )
     if found.low is None or found.high is None:
         return []
-    figures = {"value": found.value, "limit": -USELESS, "low": found.low, "high": found.high}
+    figures = {"value": found.value, "limit": -FAR, "low": found.low, "high": found.high}
     said_of = f"{name} differs by {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-    if found.value < -USELESS and found.high < 0.0:
+    if found.value < -FAR and found.high < 0.0:
         return [
             failed(
                 gate,

@@ -2,20 +2,22 @@
 
 >>> rng = np.random.default_rng(0)
 >>> values = rng.normal(size=2000)
->>> worse = Groups(("plan",), ["plan = 'pro'", "plan = 'basic'"], np.arange(2000) % 20 // 19)
->>> values[worse.codes == 1] -= 1.0
->>> [item.where for item in judge([worse], values, margin=0.1, alpha=0.05, ways=())]
+>>> plans = Groups(("plan",), ["plan = 'pro'", "plan = 'basic'"], np.arange(2000) % 20 // 19)
+>>> values[plans.codes == 1] -= 1.0
+>>> loss = lambda groups: measures.mean(groups, values)
+>>> [item.where for item in judge([plans], loss, margin=0.1, alpha=0.05, ways=())[1]]
 ["plan = 'basic'"]
 
 Groups are looked for in all features: levels, bins of numbers, missing values, and pairs of
-columns. Each is tested one-sided, and all groups share one level (Holm 1979), so that the search
-itself raises no more false alarms than one test. Rows of one key or one stretch of time count
-together, as in the champion gate.
+columns. Each is tested one-sided; single columns share one half of the gate's alpha and pairs the
+other (Holm 1979), so that the search itself raises no more false alarms than one test. Rows of one
+key or one stretch of time count together, as in the champion gate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,24 +26,30 @@ from scipy.optimize import isotonic_regression
 from scipy.special import stdtr
 
 from lifecycle.errors import LifecycleError
+from lifecycle.gates import measures
 from lifecycle.gates.clusters import clusters, said
 from lifecycle.gates.given import GateInput, Missing, failed, passed, unsure
-from lifecycle.gates.groups import Groups, cut, paired
-from lifecycle.models import influence, metrics
+from lifecycle.gates.groups import COARSE, Groups, cut, paired
+from lifecycle.gates.measures import Measured, Ranked
+from lifecycle.models import metrics
 from lifecycle.models.answers import classification
-from lifecycle.models.influence import Floats
+from lifecycle.models.influence import Array, Floats
 from lifecycle.models.metrics import METRICS
 from lifecycle.models.predicting import Output
-from lifecycle.models.rows import answered
+from lifecycle.models.rows import RANKED, answered
 from lifecycle.records import GateResult, Label
 
 SHARE = 0.25  # of alpha
 FEWEST = 200  # rows in which groups are looked for
 FEWEST_OF_GROUP = 50
+LEAST_SHARE = 0.01  # of all rows; smaller groups only cost the others power
+FEWEST_CARRIED = 15  # rows of the rarer class in it
 PAIRED = 12  # columns that are paired
 FEWEST_STRETCHES = 1.5  # clusters that must hold a group
 SHOWN = 3
+BROKEN = 2.5  # margins by which a first version is refused
 
+Measure = Callable[[Groups], Measured]
 Ways = Sequence[NDArray[np.int64]]
 
 
@@ -52,7 +60,7 @@ class Found:
     Attributes:
         where: in plain words.
         rows: (n,) true for its rows.
-        value: the mean difference, negative is worse.
+        value: the difference, negative is worse.
         chance: its probability under no difference beyond the margin, corrected for the search.
     """
 
@@ -65,13 +73,15 @@ class Found:
 def slices(given: GateInput) -> list[GateResult]:
     """Look for the groups of hold-out rows where the candidate is worst.
 
-    Against a champion, the two models' figures of each row are compared: the area under the ROC
-    curve, the loss or the hit of the primary metric (`lifecycle.models.rows`). A group is refused
-    when it is surely worse by more than `slice_margin` (a share of the champion's mean loss, where
-    the metric is a loss). The first version with scores of two classes is held against what its own
-    scores promise, once a monotone curve has made them fit the outcomes of all rows: a group that
-    is hard, and known to be, is none; one in which the scores order the rows worse than they claim
-    is. Other first versions have nothing to be compared with.
+    Against a champion, the two models' figures within the group are compared: the area under the
+    ROC curve, or the mean loss or hit of the primary metric (`lifecycle.models.rows`). A group is
+    refused when it is surely worse, and by more than `slice_margin` (a share of the champion's mean
+    loss, where the metric is a loss). The first version with scores of two classes is held against
+    what its own scores promise, once a monotone curve has made them fit the outcomes of all rows,
+    with twice the margin: a group that is hard, and known to be, is none; one in which the scores
+    order the rows worse than they claim is. It is named, and refused from five times
+    `slice_margin` on: nothing that is served gets worse. Other first versions have nothing to be
+    held against.
 
     All groups together refuse an equal candidate no more often than their part of alpha says
     (`lifecycle.gates.sharing`). The columns of `[gates] slices` get half of that, and a result
@@ -83,9 +93,11 @@ def slices(given: GateInput) -> list[GateResult]:
     if problem:
         return [passed("slices", problem), *named]
     columns = [name for name in given.spec.feature_names if name in given.rows]
-    singles = [cut(given.rows, name) for name in columns if _cuttable(given.rows[name])]
-    groups = singles + [paired(*two) for two in combinations(singles[:PAIRED], 2)]
-    return [_result(given, "slices", groups, level), *named]
+    columns = [name for name in columns if _cuttable(given.rows[name])]
+    singles = [cut(given.rows, name) for name in columns]
+    halves = [cut(given.rows, name, shares=COARSE) for name in columns[:PAIRED]]
+    pairs = [paired(*two) for two in combinations(halves, 2)]
+    return [_result(given, "slices", (singles, pairs), level), *named]
 
 
 def _comparable(given: GateInput) -> str:
@@ -124,170 +136,171 @@ def _named(given: GateInput, name: str, problem: str) -> GateResult:
     if problem:
         return unsure(gate, problem)
     level = _level(given) / 2.0 / len(given.limits.slices)
-    return _result(given, gate, [cut(given.rows, name)], level)
+    return _result(given, gate, ([cut(given.rows, name)],), level)
 
 
 def _level(given: GateInput) -> float:
     return given.shares.get("slices", given.limits.alpha * SHARE)
 
 
-def _result(given: GateInput, gate: str, groups: Sequence[Groups], level: float) -> GateResult:
-    values, margin = _differences(given)
-    ways = clusters(given)
-    tested = sum(len(item) for item in _sizes(groups))
+def _result(
+    given: GateInput, gate: str, families: Sequence[Sequence[Groups]], level: float
+) -> GateResult:
+    measure, margin = _measure(given)
+    ways, note, tested, found = clusters(given), said(given), 0, list[Found]()
+    families = [family for family in families if family]
+    for family in families:
+        count, worse = judge(family, measure, margin=margin, alpha=level / len(families), ways=ways)
+        tested += count
+        found += worse
     if not tested:
         return (passed if gate == "slices" else unsure)(
             gate, f"no group of at least {FEWEST_OF_GROUP} rows to judge"
         )
-    found = judge(groups, values, margin=margin, alpha=level, ways=ways)
-    note = said(given)
+    found = plainest(found)
+    against = "than the champion" if given.champion else "than its scores promise"
     if not found:
-        against = "than the champion" if given.champion else "than its scores promise"
         return passed(
             gate,
-            f"none of {tested:,} groups of {len(values):,} rows is surely worse {against} by more "
-            f"than {given.limits.slice_margin:g}{note}",
+            f"none of {tested:,} groups of {len(given.rows):,} rows is surely worse {against} and "
+            f"by more than {margin:.3g}{note}",
             limit=-margin,
         )
-    worst = found[0]
     words = "; ".join(_words(given, item) for item in found[:SHOWN])
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return failed(
-        gate,
-        f"worse in {words}{more} ({tested:,} groups were looked at){note}",
-        value=worst.value,
-        limit=-margin,
-    )
-
-
-def _sizes(groups: Sequence[Groups]) -> list[NDArray[np.int64]]:
-    return [
-        np.flatnonzero(
-            np.bincount(item.codes[item.codes >= 0], minlength=len(item.names)) >= FEWEST_OF_GROUP
-        )
-        for item in groups
-    ]
+    figures = {"value": found[0].value, "limit": -margin}
+    text = f"worse {against} in {words}{more} ({tested:,} groups were looked at){note}"
+    if given.champion is None and min(item.value for item in found) > -BROKEN * margin:
+        return passed(gate, f"nothing to hold it against, but look: {text}", **figures)
+    return failed(gate, text, **figures)
 
 
 def _cuttable(column: pd.Series) -> bool:
     return not pd.api.types.is_datetime64_any_dtype(column)
 
 
-def _differences(given: GateInput) -> tuple[Floats, float]:
-    """Each row's figure, negative is worse, and the margin in its unit."""
-    truth, classes = given.truth, given.spec.classes
+def _measure(given: GateInput) -> tuple[Measure, float]:
+    """What groups are judged by, negative is worse, and the margin in its unit."""
+    truth, classes, weights = given.truth, given.spec.classes, given.weights
+    margin = given.limits.slice_margin
     if given.champion is None:
-        return promised(truth, given.answers, classes, given.weights), given.limits.slice_margin
+        return _promise(given), 2.0 * margin
     assert given.champion_output is not None
-    mine, other = (
-        answered(given.metric, truth, output, classes, weights=given.weights)
-        for output in (given.answers, given.champion_output)
-    )
+    outputs = (given.answers, given.champion_output)
+    if given.metric in RANKED:
+        one, two = (_areas(truth, item, classes, weights) for item in outputs)
+        return (lambda groups: one(groups).minus(two(groups))), margin
+    mine, other = (answered(given.metric, truth, item, classes) for item in outputs)
     unit = 1.0 if other.min() >= 0.0 else abs(float(other.mean()))  # losses are negative
-    return mine - other, given.limits.slice_margin * unit
+    return (lambda groups: measures.mean(groups, mine - other)), margin * unit
 
 
-def promised(
-    truth: NDArray[np.generic],
-    output: Output,
-    classes: tuple[Label, ...],
-    weights: NDArray[np.generic] | None = None,
-) -> Floats:
-    """Each row's figure of rank less what the model's own scores let expect of it.
-
-    With p the share of positives among rows of that score (by isotonic regression over all rows),
-    b the share of negatives that score less and a that of positives that score more, a row counts b
-    where it is positive and a where it is not; p b + (1 - p) a is expected, and (y - p) (b - a) is
-    what it has more.
-
-    >>> scores = np.array([0.2, 0.2, 0.2, 0.2])
-    >>> output = Output(np.array([0, 0, 1, 1]), np.column_stack([1 - scores, scores]))
-    >>> promised(np.array([0, 1, 0, 1]), output, (0, 1)).round(3).any()
-    np.False_
-
-    Args:
-        truth: (n,) labels of two classes.
-        output: with scores (n, 2).
-        classes: the labels, the positive one second.
-        weights: (n,) sample weights.
-    """
+def _areas(truth: Array, output: Output, classes: tuple[Label, ...], weights: Any) -> Measure:
+    """The area under the ROC curve, or its mean over classes against the rest."""
     checked = classification("slices", truth, None, output.scores, classes=classes, weights=weights)
     assert checked.scores is not None
-    y, scores = (checked.truth == 1).astype(float), checked.scores[:, 1].astype(float)
+    wanted = [1] if len(classes) == 2 else np.unique(checked.truth).tolist()
+    ranked = [Ranked.of(checked.scores[:, k]) for k in wanted]
+    each = [(checked.truth == k) * checked.weights for k in wanted]
+
+    def measure(groups: Groups) -> Measured:
+        found = [
+            measures.area(groups, ranks, own, checked.weights - own)
+            for ranks, own in zip(ranked, each, strict=True)
+        ]
+        return Measured(
+            np.mean([item.values for item in found], axis=0),
+            np.mean([item.parts for item in found], axis=0),
+            np.min([item.carried for item in found], axis=0),
+        )
+
+    return measure
+
+
+def _promise(given: GateInput) -> Measure:
+    """The area less the expected one, after a monotone curve made the scores fit all outcomes."""
+    checked = classification(
+        "slices", given.truth, None, given.answers.scores, classes=given.spec.classes
+    )
+    assert checked.scores is not None
+    y, ranked = (checked.truth == 1).astype(float), Ranked.of(checked.scores[:, 1])
     if y.min() == y.max():
         raise Missing("the rows hold one class only", fix="use rows in which both occur")
-    below, above = influence.placements(y == 1, scores, checked.weights)
-    _, cells = np.unique(scores, return_inverse=True)
-    total = np.bincount(cells, weights=checked.weights)
-    share = np.bincount(cells, weights=checked.weights * y) / np.maximum(total, 1e-300)
-    expected = isotonic_regression(share, weights=np.maximum(total, 1e-12)).x[cells]
-    return np.asarray((y - expected) * (below - above))
+    rows = np.bincount(ranked.levels).astype(float)
+    share = np.bincount(ranked.levels, weights=y) / rows
+    chance = isotonic_regression(share, weights=rows).x[ranked.levels]
+    return lambda groups: measures.shortfall(groups, ranked, y, chance)
 
 
 def judge(
-    groups: Sequence[Groups], values: Floats, *, margin: float, alpha: float, ways: Ways
-) -> list[Found]:
-    """The groups whose mean value is surely below -margin, the surest first.
+    groups: Sequence[Groups], measure: Measure, *, margin: float, alpha: float, ways: Ways
+) -> tuple[int, list[Found]]:
+    """The groups whose figure is surely negative, and below -margin; the surest first.
 
     Args:
         groups: that share alpha.
-        values: (n,) negative is worse.
+        measure: of a cut, negative is worse.
         margin: how much worse is allowed.
-        alpha: how often values whose mean is nowhere below -margin may show any group.
+        alpha: how often rows in which no group is worse may show any.
         ways: each (n,) the cluster of a row; none: rows are independent.
+
+    Returns:
+        How many groups were tested, and those that are worse.
     """
     drawn = []
     for place, item in enumerate(groups):
-        mean, error, freedom, able = _moments(item, values, ways)
-        far = (mean + margin) / np.maximum(error, 1e-12)
-        chance = stdtr(np.maximum(freedom, 1.0), far)
-        drawn += [(float(chance[k]), place, int(k), float(mean[k])) for k in np.flatnonzero(able)]
+        found = measure(item)
+        error, freedom, able = _errors(item, found, ways)
+        with np.errstate(invalid="ignore"):
+            chance = stdtr(np.maximum(freedom, 1.0), found.values / np.maximum(error, 1e-12))
+        drawn += [
+            (float(chance[k]), place, int(k), float(found.values[k])) for k in np.flatnonzero(able)
+        ]
     drawn.sort()
-    found: list[Found] = []
+    worse: list[Found] = []
     for rank, (single, place, k, value) in enumerate(drawn):
         corrected = min(1.0, single * (len(drawn) - rank))
         if corrected > alpha:
             break
-        item = groups[place]
-        found.append(Found(item.names[k], item.codes == k, value, corrected))
-    return _plainest(found)
+        if value < -margin:
+            item = groups[place]
+            worse.append(Found(item.names[k], item.codes == k, value, corrected))
+    return len(drawn), worse
 
 
-def _plainest(found: list[Found]) -> list[Found]:
-    """Without pairs one of whose halves is there itself."""
+def plainest(found: list[Found]) -> list[Found]:
+    """The surest first, without pairs one of whose halves is there itself."""
     alone = {item.where for item in found if " and " not in item.where}
-    return [
+    kept = [
         item
         for item in found
         if item.where in alone or not any(part in alone for part in item.where.split(" and "))
     ]
+    return sorted(kept, key=lambda item: item.chance)
 
 
-def _moments(
-    item: Groups, values: Floats, ways: Ways
-) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+def _errors(item: Groups, found: Measured, ways: Ways) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Standard error and degrees of freedom of each group's figure, and whether it is judged."""
     kept, size = item.codes >= 0, len(item.names)
-    codes, own = item.codes[kept], values[kept]
+    codes, parts = item.codes[kept], found.parts[kept]
     rows = np.bincount(codes, minlength=size).astype(float)
-    count = np.maximum(rows, 1.0)
-    mean = np.bincount(codes, weights=own, minlength=size) / count
-    squares = np.bincount(codes, weights=(own - mean[codes]) ** 2, minlength=size)
-    freedom = np.maximum(rows - 1.0, 1.0)
-    error = np.sqrt(squares / freedom / count)
-    able = rows >= FEWEST_OF_GROUP
+    error = np.sqrt(np.bincount(codes, weights=parts**2, minlength=size))
+    freedom = found.carried - 1.0
+    fewest = max(FEWEST_OF_GROUP, LEAST_SHARE * len(item.codes))
+    able = (rows >= fewest) & (found.carried >= FEWEST_CARRIED) & (error > 0)
     for blocks in ways:
         wide = int(blocks.max()) + 1
         cells = codes * wide + blocks[kept]
-        held, away = (
-            np.bincount(cells, weights=item, minlength=size * wide).reshape(size, wide)
-            for item in (np.ones(len(own)), own - mean[codes])
+        held, sums = (
+            np.bincount(cells, weights=values, minlength=size * wide).reshape(size, wide)
+            for values in (np.ones(len(parts)), parts)
         )
-        many = count**2 / np.maximum((held**2).sum(axis=1), 1.0)
+        many = rows**2 / np.maximum((held**2).sum(axis=1), 1.0)
         able &= many >= FEWEST_STRETCHES
-        spread = (away**2).sum(axis=1) * many / np.maximum(many - 1.0, 1e-9)
-        error = np.maximum(error, np.sqrt(spread) / count)
-        freedom = np.minimum(freedom, np.maximum(many - 1.0, 1.0))
-    return mean, error, freedom, able
+        together = (sums**2).sum(axis=1) * many / np.maximum(many - 1.0, 1e-9)
+        error = np.maximum(error, np.sqrt(together))
+        freedom = np.minimum(freedom, many - 1.0)
+    return error, freedom, able
 
 
 def _words(given: GateInput, found: Found) -> str:
@@ -296,8 +309,7 @@ def _words(given: GateInput, found: Found) -> str:
     chance = f"p = {max(found.chance, 1e-12):.1g} after the search"
     if given.champion is None:
         return (
-            f"{rows}: {found.value:+.3f} in the share of pairs that it orders right, by what its "
-            f"scores promise ({chance})"
+            f"{rows}: roc_auc {found.value:+.3f} against what its scores promise there ({chance})"
         )
     mine, other = (
         _figure(given, output, found) for output in (given.answers, given.champion_output)
