@@ -1,11 +1,25 @@
 """Lineage: enough to see that code, data and environment are the same."""
 
+import hashlib
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
-from lifecycle.stores.lineage import code, environment, is_dead, lineage, process, requirements
+from lifecycle.records import Entry
+from lifecycle.stores.lineage import (
+    MOST_DIFFERENCE,
+    changed_packages,
+    code,
+    difference,
+    environment,
+    is_dead,
+    lineage,
+    lock,
+    process,
+    requirements,
+)
 
 
 @pytest.fixture
@@ -99,3 +113,48 @@ def test_a_repository_without_a_commit_has_none(tmp_path):
 @pytest.mark.parametrize("text", ["x", ":", "::", "host:1", "host:abc:1"])
 def test_a_description_that_is_none_of_ours_is_no_dead_process(text):
     assert not is_dead(text)
+
+
+def test_the_lock_is_what_the_digest_is_of():
+    assert hashlib.sha256(lock().encode()).hexdigest() == environment()
+    lines = lock().split("\n")
+    assert lines == sorted(set(lines))
+    assert all("==" in line for line in lines)
+    assert f"scikit-learn=={metadata.version('scikit-learn')}" in lines
+
+
+def test_packages_that_differ_are_named():
+    before = "a==1\nb==2\nc==3"
+    assert changed_packages(before, before) == ()
+    assert changed_packages(before, "a==1\nb==2.1\nd==4") == ("b 2 is 2.1", "c 3 is gone",
+                                                              "d 4 is new")  # fmt: skip
+
+
+def test_the_difference_is_what_git_can_apply_again(repository):
+    assert difference(repository) == ""
+    (repository / "train.py").write_text("x = 'é'\n")
+    found = difference(repository)
+    assert hashlib.sha256(found.encode()).hexdigest() == code(repository)[2]
+    (repository / "train.py").write_text("x = 1\n")
+    command = ["git", "-C", repository, "apply"]
+    subprocess.run(command, input=found.encode(), check=True, capture_output=True)
+    assert (repository / "train.py").read_text() == "x = 'é'\n"
+
+
+def test_a_large_difference_is_kept_as_a_list_of_files(repository):
+    (repository / "train.py").write_text("x = 1\n" * 400_000)
+    found = difference(repository)
+    assert len(found.encode()) <= MOST_DIFFERENCE
+    assert "more than are kept" in found
+    assert "train.py" in found
+
+
+def test_what_called_for_a_training_is_linked_by_its_digest():
+    flag = Entry(7, "", "id", "", "me", "flag", evidence_digest="ab" * 32, evidence_link="runs:/x")
+    found = lineage(
+        data_digest="", data_rows=0, data_source="", seed=3, caused_by=flag, seeds={"numpy": "4"}
+    )
+    assert (found.cause_entry, found.cause_evidence, found.cause_link) == (7, "ab" * 32, "runs:/x")
+    assert found.seeds == {"[train] seed": "3", "numpy": "4"}
+    plain = lineage(data_digest="", data_rows=0, data_source="", seed=3)
+    assert (plain.cause_entry, plain.cause_evidence) == (None, "")
