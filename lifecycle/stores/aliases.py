@@ -7,12 +7,19 @@
 The ledger is the truth about stages; an alias that somebody set by hand is told of, not followed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from lifecycle.records import Entry
+from lifecycle.records import Entry, ModelVersion
 from lifecycle.stages import STAGING, Standing
+from lifecycle.stores.tracking import answers
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STAGE = "lifecycle.stage"  # tag of a version
+CHALLENGER = "challenger"  # alias of the last version that a retraining made and the gates passed
 PROJECTED = "lifecycle.projected"  # tag of the registered model: the last entry that was projected
 UNSPOKEN = "nothing was promoted through the ledger yet"
 MENDED = "the next verb, or `lifecycle doctor --fix`, brings them in line"
@@ -43,6 +50,43 @@ class Model:
             "champion": self.now.production,
             STAGING: self.now.staging,
         }
+
+
+def follow(client: "MlflowClient", model: Model, versions: Iterable[Any]) -> None:
+    """Write what differs from the ledger; the order is told in `registry.project`.
+
+    Args:
+        client: what `connect` gave.
+        model: as it was read.
+        versions: MLflow's, all of them.
+
+    Raises:
+        RegistryError: MLflow refused a write; RegistryUnavailable: no answer in time.
+    """
+    name, last = model.name, model.entries[-1].seq
+    found = {int(item.version): item for item in versions}
+    with answers(name):
+        for alias, version in model.expected.items():
+            present = model.aliases.get(alias)
+            if version is not None and version in found and present != version:
+                client.set_registered_model_alias(name, alias, str(version))
+            elif version is None and present is not None and ours(model, alias):
+                client.delete_registered_model_alias(name, alias)
+        if model.now.production and model.aliases.get(CHALLENGER) == model.now.production:
+            client.delete_registered_model_alias(name, CHALLENGER)  # it has won
+        for number, stage in model.now.stages.items():
+            if number in found and found[number].tags.get(STAGE) != stage:
+                client.set_model_version_tag(name, str(number), STAGE, stage)
+        if followed(model.tags) < last:
+            client.set_registered_model_tag(name, PROJECTED, str(last))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What MLflow has of a model: its versions, and the last entry that its aliases followed."""
+
+    versions: tuple[ModelVersion, ...]
+    projected: int
 
 
 def warnings(model: Model) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ alias that somebody set by hand is not followed, and shown by `status`, `history
 """
 
 import contextlib
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,18 @@ from lifecycle.named import nearest
 from lifecycle.records import Entry, ModelRef, ModelVersion
 from lifecycle.stages import MOVES, ORDER, Standing, standing
 from lifecycle.stores import contents, recorded
-from lifecycle.stores.aliases import PROJECTED, UNSPOKEN, Model, followed, ours, warnings
+from lifecycle.stores.aliases import (
+    CHALLENGER,
+    PROJECTED,
+    STAGE,
+    UNSPOKEN,
+    Listing,
+    Model,
+    follow,
+    followed,
+    ours,
+    warnings,
+)
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import answers, quiet
 
@@ -33,18 +45,10 @@ __all__ = [
     "project", "register", "survey", "unborn", "versions",
 ]  # fmt: skip
 
-STAGE = "lifecycle.stage"  # tag of a version
-CHALLENGER = "challenger"  # alias of the last version that a retraining made and the gates passed
 PAGE = 200
+CLASH = ("duplicate key", "unique constraint", "deadlock", "serialize", "locked")
+MOST_CLASHES = 20  # writes that met another's, until that is the answer
 Ref = str | ModelRef | ModelVersion
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What MLflow has of a model: its versions, and the last entry that its aliases followed."""
-
-    versions: tuple[ModelVersion, ...]
-    projected: int
 
 
 def parse(ref: Ref) -> ModelRef:
@@ -213,26 +217,23 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
     Raises:
         RegistryError: MLflow refused a write.
     """
+    clashes = 0
     while True:
         model = _model(client, name, order=order)
         last = model.entries[-1].seq if model.entries else 0
         if not model.now.moved:
             return
-        found = {int(item.version): item for item in _search(client, name)}
-        with answers(name):
-            for alias, version in model.expected.items():
-                present = model.aliases.get(alias)
-                if version is not None and version in found and present != version:
-                    client.set_registered_model_alias(name, alias, str(version))
-                elif version is None and present is not None and ours(model, alias):
-                    client.delete_registered_model_alias(name, alias)
-            if model.now.production and model.aliases.get(CHALLENGER) == model.now.production:
-                client.delete_registered_model_alias(name, CHALLENGER)  # it has won
-            for number, stage in model.now.stages.items():
-                if number in found and found[number].tags.get(STAGE) != stage:
-                    client.set_model_version_tag(name, str(number), STAGE, stage)
-            if followed(model.tags) < last:
-                client.set_registered_model_tag(name, PROJECTED, str(last))
+        try:
+            follow(client, model, _search(client, name))
+        except RegistryError as error:
+            # two wrote the same tag at once; or a server that guards the ledger refused what has
+            # been overtaken
+            clashes += any(sign in str(error).lower() for sign in CLASH)
+            overtaken = len(Ledger(client, name).entries()) != last
+            if not overtaken and not 0 < clashes <= MOST_CLASHES:
+                raise
+            time.sleep(random.uniform(0, 0.05 * min(clashes, 4)))  # noqa: S311 - spread
+            continue
         if len(Ledger(client, name).entries()) == last:
             return
 
