@@ -16,8 +16,9 @@ from lifecycle.approvals import objection
 from lifecycle.config import ApprovalsConfig
 from lifecycle.records import Entry
 from lifecycle.stages import MOVES, ORDER, PRODUCTION, STAGING, Standing, standing
-from lifecycle.stores.registry import CHALLENGER, PROJECTED, STAGE
+from lifecycle.stores.aliases import CHALLENGER, PROJECTED, STAGE
 
+SCHEME = "lifecycle+"  # what the address of a guarded store begins with
 OURS = "lifecycle."  # what our tags begin with
 ALIASES = ("champion", "previous", STAGING, CHALLENGER)
 VERDICT = "lifecycle.gate"
@@ -151,3 +152,12 @@ class Guard:
             return ""
         why = objection(self.entries, moves[-1].seq, self.policy, self.order)
         return f"entry {moves[-1].seq} of the ledger is not in order: {why}" if why else ""
+
+
+def plain(address: str) -> str:
+    """MLflow's own address of a database, from the one that asks for a guarded store.
+
+    >>> plain("lifecycle+postgresql://db/mlflow")
+    'postgresql://db/mlflow'
+    """
+    return address.removeprefix(SCHEME)

@@ -1,14 +1,11 @@
 """What MLflow finds under its entry points; imports nothing until a server asks for it.
 
->>> plain("lifecycle+postgresql://db/mlflow")
-'postgresql://db/mlflow'
+>>> registry_store("lifecycle+sqlite:///mlflow.db")  # doctest: +SKIP
 
 MLflow loads the entry points of every installed package whenever it starts, in clients too.
 """
 
 from typing import Any
-
-SCHEME = "lifecycle+"
 
 
 def registry_store(store_uri: str) -> Any:
@@ -23,8 +20,3 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     from lifecycle.stores.tracking_store import GuardedTracking
 
     return GuardedTracking(store_uri, artifact_uri)
-
-
-def plain(address: str) -> str:
-    """MLflow's own address of a database, from ours."""
-    return address.removeprefix(SCHEME)

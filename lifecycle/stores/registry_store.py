@@ -32,9 +32,8 @@ from lifecycle.approvals import check_policy
 from lifecycle.config import load_config
 from lifecycle.errors import ConfigError, LedgerError, LifecycleError
 from lifecycle.stages import check_order
-from lifecycle.stores.guarding import OURS, Guard
+from lifecycle.stores.guarding import OURS, Guard, plain
 from lifecycle.stores.ledger import Ledger
-from lifecycle.stores.plugins import plain
 
 NEXT = "Next: use `lifecycle promote`, `rollback` or `doctor --fix`, which write the ledger first"
 

@@ -24,8 +24,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from lifecycle.errors import LedgerError, LifecycleError
 from lifecycle.records import Entry
 from lifecycle.records.approvals import AUTHENTICATED, SELF_DECLARED
+from lifecycle.stores.guarding import plain
 from lifecycle.stores.ledger import FIRST, PREFIX, ROOT_TAG, Ledger, loads
-from lifecycle.stores.plugins import plain
 
 SUFFIX = "/ledger"
 
