@@ -171,7 +171,10 @@ def test_the_champions_own_kind_is_tried_unless_others_are_named(serving: Config
 
 def test_a_flag_is_answered_by_a_version_that_names_it(serving: Config, make_churn: Make) -> None:
     client = connect(serving)
-    call = draft(kind="flag", version=1, reason="auc fell", extra={"retrain": True})
+    call = draft(
+        kind="flag", version=1, reason="auc fell", extra={"retrain": True},
+        evidence_digest="ab" * 32, evidence_link="runs:/r/lifecycle/evidence/check.json",
+    )  # fmt: skip
     flag = Ledger(client, "churn").append(lambda _: call)
     named = serving.with_values(stages__order="new,staging,production,archived")
     done = retrain(named, make_churn(2000), if_flagged=True)
@@ -184,6 +187,9 @@ def test_a_flag_is_answered_by_a_version_that_names_it(serving: Config, make_chu
     spec = artifacts.spec(client, done.version)
     assert spec.lineage.cause.startswith(f"ledger entry {flag.seq}: auc fell")
     assert spec.lineage.parent_version == 1
+    assert spec.lineage.cause_entry == flag.seq
+    assert spec.lineage.cause_evidence == flag.evidence_digest == "ab" * 32
+    assert spec.lineage.cause_link == flag.evidence_link
     assert (done.refused == "") is done.report.passed
     again = retrain(serving, make_churn(2000), if_flagged=True)
     assert again.version is None, "a flag is answered once"

@@ -1,7 +1,10 @@
 """Training: what is refused before it begins, how candidates are ranked, what a version keeps."""
 
+import hashlib
 import json
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +19,11 @@ from lifecycle.models.inputs import columns
 from lifecycle.records import Candidate, Metric, Training
 from lifecycle.stores import artifacts
 from lifecycle.stores.ledger import Ledger
+from lifecycle.stores.lineage import DIFFERENCE, LOCK, RECIPE, lineage
 from lifecycle.stores.tracking import connect
 from lifecycle.workflows.register import register
-from lifecycle.workflows.track import HOLDOUT, PROFILE, REFERENCE, explain
-from lifecycle.workflows.train import _candidates, _ranked, gathered, train
+from lifecycle.workflows.track import HOLDOUT, PROFILE, REFERENCE, Job, explain
+from lifecycle.workflows.train import _candidates, _origin_files, _ranked, gathered, train
 
 Make = Callable[..., pd.DataFrame]
 
@@ -181,6 +185,36 @@ def test_validation_rows_are_held_out_and_named(make_churn: Make, tmp_path: Path
     other = gathered(config, make_churn(300), make_churn(100, seed=2), where="rows of May")[2]
     assert other.source == "rows of May + the validation frame"
     assert other.digest != origin.digest
+
+
+def test_the_difference_of_the_code_is_kept_unless_it_is_left_out(
+    make_churn: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for key in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{key}_NAME", "a")
+        monkeypatch.setenv(f"GIT_{key}_EMAIL", "a@b")
+    Path("features.py").write_text("x = 1\n")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *arguments], check=True)
+    Path("features.py").write_text("password = 'secret'\n")
+    config = Config().with_values(name="churn", target="churned", time="ts", train__seed=5)
+    make_churn(100).to_parquet("rows.parquet")
+    table, rows, origin = gathered(config, "rows.parquet", optional=["tenure"])
+    came = lineage(data_digest=origin.digest, data_rows=100, data_source="x", seed=5)
+    assert came.code_dirty
+    job = Job(config, None, "", "", table, rows, came, "roc_auc")
+    kept = _origin_files(job, origin)
+    assert "+password = 'secret'" in kept[DIFFERENCE]
+    assert hashlib.sha256(kept[DIFFERENCE].encode()).hexdigest() == came.code_diff_digest
+    out = replace(job, config=config.with_values(train__keep_diff=False))
+    assert set(_origin_files(out, origin)) == {LOCK, RECIPE}
+    recipe = json.loads(kept[RECIPE])
+    assert recipe["data"] == str(tmp_path / "rows.parquet")
+    assert (recipe["target"], recipe["time"], recipe["key"]) == ("churned", "ts", "")
+    assert recipe["optional"] == ["tenure"]
+    assert recipe["first"] < recipe["last"]
+    assert recipe["train"]["seed"] == 5
 
 
 def test_candidates_are_those_given_else_configured_else_built_in(make_churn: Make) -> None:
