@@ -150,7 +150,8 @@ def _ledger(manifest: dict[str, Any], shown: Sequence[Entry]) -> Sheet:
             way = " → ".join(str(part) for part in (entry.source, entry.to) if part)
             version = "" if entry.version is None else str(entry.version)
             digests = f"{entry.digest[:16]}…"
-            rows.append((str(seq), _moment(entry.time), entry.actor, entry.kind, version, way,
+            who = f"{entry.actor}\n{entry.identity}"
+            rows.append((str(seq), _moment(entry.time), who, entry.kind, version, way,
                          entry.reason, digests))  # fmt: skip
         last = seq
     return Sheet(

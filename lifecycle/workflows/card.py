@@ -234,6 +234,8 @@ def _origin(found: Dossier) -> Facts:
         if name.startswith("data_") or value in (None, ""):
             continue
         shown = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+        if isinstance(value, dict):
+            shown = ", ".join(f"{key}: {item}" for key, item in value.items())
         yield CardFact(name.replace("_", " "), shown, SPEC)
 
 
@@ -241,7 +243,7 @@ def _moved(entry: Entry) -> CardFact:
     """An entry of the ledger in one line."""
     way = " → ".join(str(part) for part in (entry.source, entry.to) if part)
     verdict = str(entry.extra.get("outcome", ""))
-    parts = [entry.kind, way, verdict, f"by {entry.actor}", entry.reason]
+    parts = [entry.kind, way, verdict, f"by {entry.actor} ({entry.identity})", entry.reason]
     said = "; ".join(part for part in parts if part)
     if entry.extra.get("forced"):
         said += "; forced past the gates"

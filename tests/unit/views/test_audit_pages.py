@@ -41,6 +41,7 @@ def test_the_page_tells_what_served_and_which_entries_are_left_out():
     assert "Which version served when" in page
     assert "2026-03-05 10:00:00" in page
     assert "now" in page
+    assert "<small>self-declared</small>" in page
     assert "&lt;good&gt;" in page
     for gap in (">1<", "3…4", "6…9"):
         assert gap in page, gap

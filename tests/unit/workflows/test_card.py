@@ -204,7 +204,7 @@ def test_entries_and_checks_in_one_line():
     fact = _moved(moved)
     assert (fact.name, fact.source) == ("2026-03-01 10:00:00", "ledger entry 7")
     assert fact.value == (
-        "stage; staging → production; by ann; gates passed; forced past the gates"
+        "stage; staging → production; by ann (self-declared); gates passed; forced past the gates"
     )
     one = Check(
         "2026-03-08", 3, Outcome.FAIL, rows=1200, drifted_columns=("a", "b"), metric="roc_auc",
