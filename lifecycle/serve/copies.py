@@ -54,7 +54,8 @@ def key(version: ModelVersion) -> str:
     """The name of a version's copy."""
     mark = version.digest.removeprefix(files.PREFIX) or version.source or version.created
     name = _short(quote(version.name, safe=""))
-    return f"{name}-{version.version}-{quote(mark, safe='')[:64]}"
+    whole = f"{name}-{version.version}-{quote(mark, safe='')[:64]}"
+    return whole.replace("%", "=")  # MLflow takes a "%" of a path for the begin of an escape
 
 
 def copy(client: "MlflowClient", version: ModelVersion, config: Config) -> Path:

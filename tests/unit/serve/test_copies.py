@@ -358,3 +358,8 @@ def test_a_plain_row_has_each_type():
         assert row[f"c_{name}"].dtype == np.dtype(dtype)
         assert not row[f"c_{name}"].astype("int64")[0]
     assert row["c_string"].tolist() == [""]
+
+
+def test_a_name_of_a_copy_holds_nothing_that_mlflow_takes_for_an_escape():
+    version = ModelVersion("a b%25é", 7, source="models:/m-1")
+    assert copies.key(version) == "a=20b=2525=C3=A9-7-models=3A=2Fm-1"
