@@ -148,8 +148,13 @@ class App:
         """
         self._batcher.ask(choice, rows, done, begun=begun)
 
+    @property
+    def predicting(self) -> dict[str, int]:
+        """By model how many requests a thread is predicting."""
+        return self._batcher.predicting
+
     def close(self) -> None:
-        """End the threads when what they do is done."""
+        """End the threads when what they do is done; those that still predict are left alone."""
         self._worker.shutdown()
         self._batcher.close()
         self._chores.shutdown()

@@ -126,11 +126,16 @@ class Batcher:
         if not self._soon:
             self._on_next_turn()
 
+    @property
+    def predicting(self) -> dict[str, int]:
+        """By model how many requests a thread is predicting, also those that were answered 504."""
+        return {name: len(line.busy) for name, line in self._lines.items() if line.busy}
+
     def close(self) -> None:
-        """End the threads when what they do is done."""
+        """End the threads; one that is predicting still is left alone, it may never return."""
         for line in self._lines.values():
             if line.thread is not None:
-                line.thread.shutdown()
+                line.thread.shutdown(wait=not line.busy, cancel_futures=True)
 
     def _on_next_turn(self) -> None:
         self._soon = True

@@ -6,11 +6,14 @@ False
 On SIGTERM or SIGINT health checks fail first and every answer says `Connection: close`. New
 connections are still taken, and kept ones may ask once more, until all are closed or
 `drain_seconds` are over (SIGINT: at once); then the listener closes, what is in flight is answered,
-and the log is sealed. While models still load a worker ends at once.
+and the log is sealed. While models still load a worker ends at once. A model's call that does not
+return is given up when its time is over, which the log says, and the process ends without it.
 """
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 import ssl
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
     from lifecycle.serve.http import Http
 
 BACKLOG = 2048
-DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop
+DRAIN_SECONDS = 30  # how long requests in flight may take after the signal to stop, at most
 RECEIVE_SECONDS = 5  # how long requests that have begun may take to arrive after it
+_LOG = logging.getLogger("lifecycle.serve")
 
 
 class _Told(BaseException):
@@ -93,6 +97,8 @@ def work(
                 runner.run(answer(built, config, listener, announce, tls=tls))
         finally:
             built.close()
+            if built.app.predicting:
+                os._exit(0)  # Python would wait for the thread, and so for ever
 
 
 class Stop:
@@ -164,9 +170,13 @@ async def answer(
                 await loop.connect_accepted_socket(lambda: Connection(http), client, ssl=tls)
         http.close_idle()
         receive = 0.0 if stop.hurried else RECEIVE_SECONDS
-        ending = loop.create_task(calls.stop(DRAIN_SECONDS, receive=receive)) if calls else None
+        left = min(DRAIN_SECONDS, config.serve.timeout_seconds)
+        ending = loop.create_task(calls.stop(left, receive=receive)) if calls else None
         await _until(lambda: not http.busy or stop.hurried, RECEIVE_SECONDS)
-        await _until(lambda: not http.answering, DRAIN_SECONDS)
+        await _until(lambda: not (http.answering or built.app.predicting), left)
+        for model, count in built.app.predicting.items():
+            told = "%s: %s requests given up, the model's call has not returned after %g s"
+            _LOG.error(told, model, count, left, extra={"event": "given_up", "model": model})
         if ending is not None:
             await ending
     finally:

@@ -6,8 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -16,71 +14,32 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.models import infer_signature
-from sklearn.linear_model import LinearRegression
 
 from lifecycle.stores.predictions import PredictionLog
 from lifecycle.stores.tracking import connect, experiment_id
 
-START = """
-import json, sys
-from lifecycle.config import Config
-from lifecycle.serve.server import serve
-config = Config().with_values(**json.loads(sys.argv[1]))
-serve(config, ("churn",), port=0, workers=int(sys.argv[2]))
-"""
 HEADERS = {"Content-Type": "application/json"}
 LONGEST = 60.0  # seconds after which a client gives up whatever happens
 
 
 @pytest.fixture
-def registry(config):
+def registry(config, put):
     """A registry whose champion answers 2 x."""
-    client = connect(config)
-    frame = pd.DataFrame({"x": [0.0, 1.0, 2.0]})
-    model = LinearRegression().fit(frame, 2 * frame["x"])
-    with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
-        logged = mlflow.sklearn.log_model(
-            model,
-            name="model",
-            signature=infer_signature(frame, model.predict(frame)),
-            pip_requirements=[],
-        )
-    version = mlflow.register_model(logged.model_uri, "churn").version
-    client.set_registered_model_alias("churn", "champion", version)
+    put(config, 2.0)
     return config
 
 
-@contextmanager
-def server(config, workers, **values):
-    """A server's process, its address and what it printed; ended and waited for."""
-    given = {"name": "churn", "log__dir": config.log.dir, **values}
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, json.dumps(given), str(workers)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lines, reader = [], threading.Thread()
-    try:
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("serving "):
-                break
-        else:
-            pytest.fail("the server did not start:\n" + "".join(lines))
-        reader = threading.Thread(target=lambda: lines.extend(process.stderr), daemon=True)
-        reader.start()
-        yield process, re.search(r"http://(127\.0\.0\.1:\d+)", lines[-1])[1], lines
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(40)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        process.wait()
-        if reader.is_alive():
-            reader.join(10)
-        process.stderr.close()
+@pytest.fixture
+def server(serving):
+    """`with server(config, workers, …) as (process, address, lines)`."""
+
+    @contextmanager
+    def run(config, workers, **values):
+        given = {"name": "churn", "log__dir": config.log.dir, "serve__workers": workers, **values}
+        with serving(given) as found:
+            yield found.process, found.address, found.lines
+
+    return run
 
 
 class Asking(threading.Thread):
@@ -164,7 +123,7 @@ def pids(address, wanted):
     """The workers that answer now."""
     found = set()
     for _ in range(400):
-        connection = http.client.HTTPConnection(address, timeout=20)
+        connection = http.client.HTTPConnection(address, timeout=LONGEST)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
@@ -175,7 +134,7 @@ def pids(address, wanted):
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])
-def test_what_was_answered_is_logged_though_workers_are_killed(registry, kills):
+def test_what_was_answered_is_logged_though_workers_are_killed(registry, kills, server):
     rng = random.Random(kills)
     stop = threading.Event()
     with server(registry, 2) as (process, address, lines):
@@ -199,7 +158,7 @@ def test_what_was_answered_is_logged_though_workers_are_killed(registry, kills):
     assert missing == [], f"{len(missing)} of {len(answered)} answers are not in the log"
 
 
-def test_a_whole_server_killed_loses_nothing_that_it_answered(registry):
+def test_a_whole_server_killed_loses_nothing_that_it_answered(registry, server):
     stop = threading.Event()
     with server(registry, 1) as (process, address, _):
         clients = asking(address, 6, stop=stop)
@@ -214,7 +173,7 @@ def test_a_whole_server_killed_loses_nothing_that_it_answered(registry):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_server_told_to_stop_loses_nothing_that_was_sent(registry, workers):
+def test_a_server_told_to_stop_loses_nothing_that_was_sent(registry, workers, server):
     """Busy clients, and clients of kept connections that ask now and then."""
     with server(registry, workers, serve__drain_seconds=3.0) as (process, address, lines):
         clients = asking(address, 12, pauses=(0.0, 0.0, 0.4, 1.1))
@@ -229,7 +188,7 @@ def test_a_server_told_to_stop_loses_nothing_that_was_sent(registry, workers):
     assert all(held.get(token) == float(number) for number, token in answered.items())
 
 
-def test_readiness_goes_before_the_connections(registry):
+def test_readiness_goes_before_the_connections(registry, server):
     with server(registry, 1, serve__drain_seconds=5.0) as (process, address, _):
         kept = http.client.HTTPConnection(address, timeout=20)
         kept.request("GET", "/ping")
@@ -254,7 +213,7 @@ def test_readiness_goes_before_the_connections(registry):
         assert process.wait(30) == 0
 
 
-def test_a_client_that_never_ends_does_not_hold_the_server(registry):
+def test_a_client_that_never_ends_does_not_hold_the_server(registry, server):
     with server(registry, 1, serve__drain_seconds=0.5) as (process, address, _):
         host, port = address.split(":")
         held = http.client.HTTPConnection(host, int(port), timeout=20)
@@ -272,3 +231,51 @@ def test_a_client_that_never_ends_does_not_hold_the_server(registry):
         assert process.returncode == 0
         held.close()
         idle.close()
+
+
+HANGS = """
+import time
+import mlflow
+class Hangs(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        time.sleep(3600 if (model_input["x"] == 13.0).any() else 0.03)
+        return model_input["x"] * 2
+"""
+
+
+@pytest.fixture
+def hanging(config):
+    """A registry whose champion never answers 13."""
+    made = {"__name__": "__main__"}  # so that the class itself is stored, not where it is
+    exec(HANGS, made)
+    client = connect(config)
+    frame = pd.DataFrame({"x": [0.0, 1.0]})
+    with mlflow.start_run(experiment_id=experiment_id(client, "plain")):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=made["Hangs"](),
+            signature=infer_signature(frame, frame["x"]),
+            pip_requirements=[],
+        )
+    version = mlflow.register_model(logged.model_uri, "churn").version
+    client.set_registered_model_alias("churn", "champion", version)
+    return config
+
+
+def test_a_call_that_never_returns_is_given_up(hanging, server):
+    limits = {"serve__timeout_seconds": 4.0, "serve__drain_seconds": 0.2}
+    with server(hanging, 1, models__allow_pickle=True, **limits) as (process, address, lines):
+        good, hung = (http.client.HTTPConnection(address, timeout=60) for _ in range(2))
+        good.request("POST", "/invocations", '{"inputs": {"x": 2.0}}', HEADERS)
+        answer = good.getresponse()
+        assert (answer.status, answer.read()) == (200, b'{"predictions":[{"x":4.0}]}')
+        hung.request("POST", "/invocations", '{"inputs": {"x": 13.0}}', HEADERS)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        answer = hung.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (504, "close")
+        assert process.wait(25) == 0
+        good.close()
+        hung.close()
+    assert any("churn: 1 requests given up" in line for line in lines)
+    assert list(logged(hanging).values()) == [2.0]

@@ -27,6 +27,7 @@ from lifecycle.serve.wire import Service
 QUIET = 1.0  # seconds without a call after which nobody seems to ask any more
 CLOSING = 1.0  # seconds at most in which busy clients are told to go elsewhere
 SILENT = 0.05  # seconds without a call after which none is busy
+AGE = 300.0  # seconds until clients are told to connect anew; what has half arrived is given up
 OPEN = {"ServerLive", "ServerReady", "Check", "Watch"}  # what load balancers ask
 
 
@@ -37,6 +38,8 @@ class RpcServer:
         app: makes the predictions.
         config: `[serve]`.
         host: the address to bind.
+        age: seconds that a connection lives; the calls that are in it then have the server's time
+            limit to end, so that a message that never comes whole holds nothing for ever.
 
     Raises:
         ServeError: the port cannot be bound, or the certificate cannot be used.
@@ -46,7 +49,7 @@ class RpcServer:
         answers: what answers.
     """
 
-    def __init__(self, app: App, config: Config, host: str) -> None:
+    def __init__(self, app: App, config: Config, host: str, *, age: float = AGE) -> None:
         serve = config.serve
         wanted = address(host, serve.grpc_port)
         self.answers = Answers(app)
@@ -57,6 +60,8 @@ class RpcServer:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", max(serve.queue, 100)),
                 ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.max_connection_age_ms", int(age * 1000)),
+                ("grpc.max_connection_age_grace_ms", int(serve.timeout_seconds * 1000)),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
             ]
         )

@@ -88,6 +88,7 @@ def running(
     guard: Any = None,
     limits: Limits | None = None,
     receive: float = 5.0,
+    age: float = 300.0,
     **values: Any,
 ) -> Iterator[Asking]:
     config = Config().with_values(**{f"serve__{key}": value for key, value in values.items()})
@@ -100,7 +101,7 @@ def running(
         app = App(service, guard=guard, limits=limits)
         web = Http(app.handle)
         server = await loop.create_server(lambda: Connection(web), "127.0.0.1", 0)
-        rpc = RpcServer(app, config, "127.0.0.1")
+        rpc = RpcServer(app, config, "127.0.0.1", age=age)
         await rpc.start()
         found.update(address=rpc.address, web=server.sockets[0].getsockname()[1], rpc=rpc)
         up.set()

@@ -334,6 +334,23 @@ def test_a_message_that_never_comes_holds_up_nothing(engine, serving_rpc, make_i
         gate.set()
 
 
+def test_a_message_that_never_comes_is_given_up(engine, serving_rpc, make_infer):
+    gate = threading.Event()
+
+    def never():
+        gate.wait(90)
+        yield from ()
+
+    with serving_rpc(engine, age=0.3, timeout_seconds=0.5) as rpc:
+        call = rpc.channel.stream_unary(f"/{V2}/ModelInfer").future(never())
+        for _ in range(12):  # meanwhile connections are renewed, and no call of theirs fails
+            assert rpc.v2("ModelInfer", make_infer(TWO)).model_name == "churn"
+            time.sleep(0.1)
+        assert call.exception(60).code().name in {"CANCELLED", "UNAVAILABLE"}
+        gate.set()
+        assert rpc.v2("ModelInfer", make_infer(TWO)).model_name == "churn"
+
+
 def test_a_busy_client_is_told_to_go_elsewhere(rpc, make_infer):
     """Until the server is gone it hears UNAVAILABLE, which clients try again, and nothing else."""
     rpc.v2("ModelInfer", make_infer(TWO))
