@@ -24,14 +24,14 @@ from lifecycle.stores.locks import UPKEEP, held
 from lifecycle.stores.log import PredictionLog
 
 LONGEST = 3600.0  # seconds that one call may take
-_LOWEST = 19  # nice(2)
+_NICENESS = 10  # nice(2): a tenth of a core that is busy, which keeps up with a full load
 # one thread; memory that is let go is used again, since new pages cost more than what is done there
 _ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
-_CODE = f"import os; os.nice({_LOWEST}); from lifecycle.stores.upkeep import main; main()"
+_CODE = f"import os; os.nice({_NICENESS}); from lifecycle.stores.upkeep import main; main()"
 
 
 @dataclass(frozen=True)

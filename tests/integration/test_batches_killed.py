@@ -110,7 +110,7 @@ def test_every_acknowledged_row_of_a_batch_is_in_the_log_exactly_once(tmp_path, 
 
 
 def _wait_for_sealing_of_the_dead(folder):
-    """A process of the lowest priority that the killed one had started may still be sealing."""
+    """A process of low priority that the killed one had started may still be sealing."""
     end = time.monotonic() + 120
     while PredictionLog(folder).journals() and time.monotonic() < end:
         PredictionLog(folder).seal()
