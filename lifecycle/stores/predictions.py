@@ -53,7 +53,7 @@ class PredictionWriter:
     """Keeps what a process answers: into its journal at once, into Parquet every now and then.
 
     Safe for several threads, and after a fork. Sealing runs in a thread of its own, large journals
-    in a process of the lowest priority; without them (`background=False`) filled journals are let
+    in a process of low priority; without them (`background=False`) filled journals are let
     go, for `PredictionLog.seal` in any process.
 
     Args:

@@ -5,7 +5,7 @@
 ...     tend(folder)
 Kept(merged=0, deleted_files=0, deleted_bytes=0, note='')
 
-A server leaves it to a process of the lowest priority: reading a full journal takes a second of
+A server leaves it to a process of low priority: reading a full journal takes a second of
 computing, in which its own interpreter would answer late.
 """
 
@@ -102,7 +102,7 @@ def apart(
     seal_only: bool = False,
     stop: threading.Event | None = None,
 ) -> Kept:
-    """The same in a process of its own, of the lowest priority; returns when it has ended.
+    """The same in a process of its own, of low priority; returns when it has ended.
 
     Args:
         directory: the log's folder.
@@ -122,7 +122,7 @@ def apart(
         stderr=subprocess.PIPE,
         text=True,
         # Ctrl-C at the server does not end it half-way. Not a session of its own: the kernel shares
-        # out cores by sessions first (sched_autogroup), where the lowest priority means nothing
+        # out cores by sessions first (sched_autogroup), where a priority means nothing
         process_group=0,
         env={**os.environ, **_ENVIRONMENT},
     )
