@@ -15,6 +15,7 @@ The rules for units are in `lifecycle.gates.units`. They look for another unit, 
 columns in one another's places, and let pass what drifts: that is the monitor's to judge.
 """
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ from lifecycle.models.predicting import Output
 from lifecycle.records import Column, GateResult, ModelSpec
 
 NUMBERS = {"double", "float", "long", "integer"}
-EMPTY = 0.5  # share of nulls by which a column may exceed its training's
+EMPTY = 0.9  # share of nulls from which on a column is empty
+FILLED = 0.5  # … that may not have been so in training
+MANY = 60  # columns of numbers that are held against one another
 SAME = 1e-3  # by which an answer may differ from the logged one, of its range
 FEW = 0.01  # share of answers that may differ by more
 YEARS = 5.0  # outside the training's times
@@ -160,6 +163,11 @@ def differences(
     for cycle in units.permuted(*pairs):
         for at, other in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
             found[names[at]] = f"its values are those that {names[other]!r} had in training"
+    for one, two in combinations([name for name in names if name not in found][:MANY], 2):
+        was, now = ((_numbers(side[one]), _numbers(side[two])) for side in (before, after))
+        if units.turned(was, now):
+            found[one] = f"it stands where {two!r} stood: the larger of the two is the smaller"
+            found[two] = f"it stands where {one!r} stood"
     for column in shared:
         name = column.name
         if name not in found:
@@ -178,8 +186,13 @@ def _column(spec: ModelSpec, before: pd.DataFrame, after: pd.DataFrame, column: 
     return units.levels(_texts(was), _texts(now))
 
 
+def _numbers(values: "pd.Series[Any]") -> units.Floats:
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
 def _finite(values: "pd.Series[Any]") -> units.Floats:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = _numbers(values)
     kept: units.Floats = numbers[np.isfinite(numbers)]
     return kept
 
@@ -190,7 +203,7 @@ def _texts(values: "pd.Series[Any]") -> list[str]:
 
 def _emptied(was: "pd.Series[Any]", now: "pd.Series[Any]") -> str:
     before, after = float(was.isna().mean()), float(now.isna().mean())
-    if len(now) < units.FEWEST or after - before - float(np.sqrt(1.0 / len(now))) < EMPTY:
+    if len(now) < units.FEWEST or before > FILLED or after < EMPTY:
         return ""
     return f"null in {after:.0%} of the requests, in training in {before:.0%}"
 

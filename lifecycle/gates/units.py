@@ -31,6 +31,8 @@ INSIDE = 0.05  # share of values within the range that was seen, below which the
 MOST = 4000  # values of a side that distances are taken of
 FEWEST = 30  # values of a side
 ZEROS = 0.1  # share of zeros from which on they are left out
+ORDERED = 0.1  # share of rows that may break the order of two columns
+SIMILAR = 0.25  # distance of a column from one that it stands for
 SMALL = 4.0  # a factor that drift may come to
 
 
@@ -102,7 +104,8 @@ def number(before: Floats, after: Floats, *, moves: bool = False) -> str:
         moves: the column rises or falls with time, so that new values are always elsewhere.
     """
     if len(np.unique(before)) <= 2:
-        return _coding(before, after) if min(len(before), len(after)) >= FEWEST else ""
+        told = not moves and min(len(before), len(after)) >= FEWEST
+        return _coding(before, after) if told else ""
     if (before == 0.0).mean() > ZEROS:  # what is often nothing has its unit in the rest
         before, after = before[before != 0.0], after[after != 0.0]
     before, after = thinned(before), thinned(after)
@@ -165,7 +168,8 @@ def _coding(before: Floats, after: Floats) -> str:
     """A number with one or two values is a code: others are another coding."""
     known = np.unique(before)
     other = ~np.isin(after, known)
-    if len(known) == 2 and other.mean() > 0.5:
+    flags = {0.0, 1.0}
+    if flags in (set(known), set(np.unique(after))) and other.mean() > 0.25:
         values = ", ".join(f"{item:g}" for item in np.unique(after[other])[:3])
         return f"training had {known[0]:g} and {known[1]:g} only, the traffic has {values}"
     if len(known) == 2:
@@ -297,10 +301,36 @@ def permuted(before: Sequence[Floats], after: Sequence[Floats]) -> Iterator[tupl
             met.add(at)
             cycle.append(at)
             at = int(chosen[at])
-        if len(cycle) > 1 and all(
-            costs[i, chosen[i]]
-            <= max(NEAR, 1.5 * noise(len(two[off[i]]), len(one[off[chosen[i]]])))
-            and costs[i, chosen[i]] < costs[i, i] / 2.5
-            for i in cycle
-        ):
+        if len(cycle) > 1 and all(_stands(costs, i, int(chosen[i])) for i in cycle):
             yield tuple(off[i] for i in cycle)
+
+
+def _stands(costs: Floats, at: int, other: int) -> bool:
+    """Whether a column lies near another's past, by far nearer than to its own."""
+    near, own = float(costs[at, other]), float(costs[at, at])
+    return near <= own / 4.0 or near <= min(NEAR, own / 2.5)
+
+
+def turned(before: tuple[Floats, Floats], after: tuple[Floats, Floats]) -> bool:
+    """Whether the larger of two columns of rows is now the smaller: they stand for one another.
+
+    >>> start = np.arange(100.0)
+    >>> turned((start, start + 5.0), (start + 5.0, start))
+    True
+
+    Args:
+        before: the two columns of the training rows, row by row, NaN where null.
+        after: the same of the traffic.
+    """
+    shares = []
+    for one, other in (before, after):
+        known = np.isfinite(one) & np.isfinite(other) & (one != other)
+        if known.sum() < FEWEST:
+            return False
+        shares.append(float((one > other)[known].mean()))
+    was, now = shares
+    if min(was, 1.0 - was) > ORDERED or abs(was - now) < 1.0 - 2.0 * ORDERED:
+        return False
+    (a, b), (c, d) = ([side[np.isfinite(side)] for side in pair] for pair in (before, after))
+    a, b, c, d = (thinned(side) for side in (a, b, c, d))
+    return max(distance(a, d), distance(b, c)) <= SIMILAR

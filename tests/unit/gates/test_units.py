@@ -153,6 +153,26 @@ def test_columns_that_drift_are_in_no_ones_place() -> None:
         assert not list(units.permuted(before, after))
 
 
+def test_columns_whose_order_turned_stand_for_one_another() -> None:
+    rng = np.random.default_rng(9)
+    start, later = rng.normal(10.0, 4.0, 900), rng.normal(10.5, 4.0, 300)
+    stop, then = start + rng.gamma(2.0, 1.0, 900), later + rng.gamma(2.0, 1.0, 300)
+    assert units.turned((start, stop), (then, later))
+    assert not units.turned((start, stop), (later, then))
+    assert not units.turned((start, stop), (then[:20], later[:20]))
+    gaps = np.where(np.arange(300) % 3 == 0, np.nan, later)
+    assert units.turned((start, stop), (then, gaps))
+    other = rng.normal(10.0, 4.0, 900)
+    assert not units.turned((start, other), (other[:300], start[:300])), "no order to turn"
+    assert not units.turned((start, start + 30.0), (later, later - 30.0)), "no one's place"
+
+
+def test_month_of_two_is_no_flag() -> None:
+    january, march = np.tile([1.0, 2.0], 100), np.full(90, 3.0)
+    assert units.number(january, march) == ""
+    assert "0 and 1" in units.number(np.tile([0.0, 1.0], 50), np.tile([1.0, 2.0], 50))
+
+
 def test_no_columns_no_cycles() -> None:
     assert list(units.permuted([], [])) == []
     assert list(units.permuted([np.arange(5.0)], [np.arange(5.0)])) == []
