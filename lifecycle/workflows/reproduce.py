@@ -227,6 +227,13 @@ def _part(frame: pd.DataFrame, told: dict[str, Any], apart: bool, where: str) ->
     times = array(frame[told["time"]], Column(told["time"], "datetime"))
     first, last = (np.datetime64(told[name]) for name in ("first", "last"))
     kept = (times >= first) & (times <= last)
+    if not kept.any():
+        raise DataError(
+            "the data are not those that the version was trained on: no row is of"
+            f" {told['first']} … {told['last']}",
+            where=where,
+            fix="give the right file with data= (--data FILE)",
+        )
     return frame if kept.all() else frame[kept].reset_index(drop=True)
 
 

@@ -148,6 +148,7 @@ def test_a_changed_tag_changes_nothing(serving, client):
     artifacts.load(client, after, serving)
 
 
+@pytest.mark.slow
 def test_a_changed_specification_is_refused_at_every_load(serving, client, churn):
     version = registry.find(client, "churn/1")
     path = artifacts.local(client.get_run(version.tags[recorded.SPEC_RUN]).info.artifact_uri)
@@ -239,6 +240,7 @@ def test_what_a_key_holder_registers_is_signed_at_once_and_a_swap_is_refused(ser
         artifacts.load(client, registry.find(client, swapped.ref), ours)
 
 
+@pytest.mark.slow
 def test_rollback_does_not_return_to_what_nobody_vouches_for(serving, client, keys):
     ours = signing_with(serving, keys)
     again = second(client, registry.find(client, "churn/1"))
@@ -249,6 +251,7 @@ def test_rollback_does_not_return_to_what_nobody_vouches_for(serving, client, ke
     assert rollback(ours, reason="x").ref == "churn/1"
 
 
+@pytest.mark.slow
 def test_only_what_is_ours_and_unchanged_is_signed(serving, client, keys, logged_model):
     import mlflow
 

@@ -78,6 +78,7 @@ def test_the_same_rows_and_seed_give_the_same_answers(config, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_nothing_is_registered_or_logged(config):
     client = connect(config)
     experiments = [item.experiment_id for item in client.search_experiments()]
@@ -87,6 +88,7 @@ def test_nothing_is_registered_or_logged(config):
     assert len(registry.versions(client, "churn")) == 1
 
 
+@pytest.mark.slow
 def test_rows_that_came_as_a_frame_are_given_again(config, make_churn):
     undo = changed_run(config, RECIPE, lambda text: json.dumps(json.loads(text) | {"data": ""}))
     try:
@@ -99,6 +101,7 @@ def test_rows_that_came_as_a_frame_are_given_again(config, make_churn):
         undo()
 
 
+@pytest.mark.slow
 def test_a_file_that_has_grown_or_moved_is_cut_to_what_was_there(config, make_churn):
     rows = make_churn(400)
     later = make_churn(30, seed=5, start="2027-01-01")
@@ -117,6 +120,10 @@ CHANGES = {
         lambda rows: rows.assign(ts=rows.ts).iloc[[1, 0, *range(2, 400)]],
         "the same rows in another order",
     ),
+    "another stretch of time": (
+        lambda rows: rows.assign(ts=rows.ts + pd.Timedelta(9999, "D")),
+        "no row is of 2026-01-01",
+    ),
     "another target": (lambda rows: rows.assign(churned=1 - rows.churned), "other values"),
 }
 
@@ -128,6 +135,7 @@ def test_other_rows_are_refused_before_anything_is_trained(config, make_churn, c
         reproduce(config, "churn/1", data=changed(make_churn(400)))
 
 
+@pytest.mark.slow
 def test_a_column_or_a_file_that_is_gone_is_one_clear_error(config, trained, make_churn):
     with pytest.raises(DataError, match=r"columns that the version was trained on .*tenure"):
         reproduce(config, "churn/1", data=make_churn(400).drop(columns="tenure"))
@@ -150,6 +158,7 @@ def changed_run(config, name, content):
     return lambda: (path.write_text(before), artifacts._cached.cache_clear())
 
 
+@pytest.mark.slow
 def test_what_differs_about_the_place_is_told_and_refused_where_that_is_asked(config, monkeypatch):
     monkeypatch.setattr("lifecycle.workflows.reproduce.environment", lambda: "another")
     undo = changed_run(config, LOCK, lambda text: text.replace("\nnumpy==", "\nnumpy==0."))
@@ -163,6 +172,7 @@ def test_what_differs_about_the_place_is_told_and_refused_where_that_is_asked(co
         undo()
 
 
+@pytest.mark.slow
 def test_a_repository_around_the_training_is_another_commit(config, tmp_path, monkeypatch):
     for key in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{key}_NAME", "a")
@@ -173,6 +183,7 @@ def test_a_repository_around_the_training_is_another_commit(config, tmp_path, mo
         reproduce(config, "churn/1", strict=True)
 
 
+@pytest.mark.slow
 def test_another_estimator_is_another_model(config):
     """Costs that are not those of the training move the threshold."""
     undo = changed_run(
@@ -190,6 +201,7 @@ def test_another_estimator_is_another_model(config):
     assert "answers are others" in str(found)
 
 
+@pytest.mark.slow
 def test_a_version_without_a_recipe_says_why(config):
     client = connect(config)
     found = registry.find(client, "churn/1")
@@ -203,6 +215,7 @@ def test_a_version_without_a_recipe_says_why(config):
         reproduce(config, older)
 
 
+@pytest.mark.slow
 def test_files_that_were_changed_are_not_trained_from(config):
     client = connect(config)
     with artifacts.files(client, registry.find(client, "churn/1")) as folder:
@@ -288,12 +301,14 @@ def verdict(config):
     return result
 
 
+@pytest.mark.slow
 def test_the_gate_passes_what_comes_out_again(config):
     result = verdict(config)
     assert (result.gate, result.outcome) == ("reproducible", Outcome.PASS)
     assert "the same 80 answers" in result.reason
 
 
+@pytest.mark.slow
 def test_the_gate_refuses_another_model_and_is_unsure_without_the_rows(config, trained):
     undo = changed_run(
         config, RECIPE, lambda text: text.replace('"cost_false_negative": 5.0',
@@ -312,6 +327,7 @@ def test_the_gate_refuses_another_model_and_is_unsure_without_the_rows(config, t
     assert "no such file" in result.reason
 
 
+@pytest.mark.slow
 def test_the_gate_is_off_unless_it_is_named(config):
     assert "reproducible" not in Config().gates.use
     report = gate(config.with_values(gates__use=("sanity",)), "churn/1")
