@@ -57,7 +57,7 @@ def _ways(given: GateInput) -> list[tuple[str, NDArray[np.int64]]]:
         if len(np.unique(codes)) < len(rows):
             found.append((repr(spec.key), codes))
     if spec.time and spec.time in rows:
-        moments = pd.to_datetime(rows[spec.time], errors="coerce", utc=True)
+        moments = pd.to_datetime(rows[spec.time], errors="coerce", utc=True, format="ISO8601")
         if moments.notna().all():
             ticks = moments.to_numpy(dtype="datetime64[us]").astype(np.int64)
             blocks = stretches(ticks, STRETCHES)
