@@ -24,7 +24,7 @@ from lifecycle.errors import (
 )
 from lifecycle.models.inputs import columns
 from lifecycle.records import Entry, GateReport, Outcome, Transfer
-from lifecycle.stores import artifacts, registry
+from lifecycle.stores import artifacts, copies, registry
 from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect
 from lifecycle.views.terminal import text
@@ -266,6 +266,64 @@ def test_a_transfer_has_a_view_and_a_dict():
     assert "churn/1 of https://prod" in text(done)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["files", "version", "two versions", "ours", "received"])
+def test_a_transfer_goes_on_behind_each_step(serving, prod, tmp_path, step):
+    """What a call leaves behind that ends after a step, made by the very functions that do it."""
+    client = connect(serving)
+    version = registry.find(client, "churn/1")
+    key = Ledger(client, "churn").entries()[0].id
+    (tmp_path / "taken").mkdir()
+    copies.take(client, version, tmp_path / "taken")
+    there = connect(prod)
+    if step in ("ours", "received"):
+        copies.put(there, "churn", tmp_path / "taken", key=key, version=version)
+        if step == "received":
+            registry.heal(there, "churn")
+    else:
+        _, model_uri = copies._stored(there, "churn", tmp_path / "taken", key=key, version=version)
+        for _ in range({"files": 0, "version": 1, "two versions": 2}[step]):
+            copies._made("churn", model_uri, key)
+    done = transfer(serving, "churn/1", to=address(prod))
+    assert not done.repeated
+    assert kinds(prod) == [("register", 1), ("transfer", 1)]
+    assert [item.ref for item in registry.versions(connect(prod), "churn")] == ["churn/1"]
+    runs = connect(prod).search_runs(
+        [connect(prod).get_experiment_by_name("churn").experiment_id],
+        f"tags.`{copies.TRANSFER}` = '{key}'",
+    )
+    assert len(runs) == 1, "the files were stored once"
+    assert transfer(serving, "churn/1", to=address(prod)).repeated
+
+
+@pytest.mark.slow
+def test_an_entry_that_is_missing_here_is_written_later(serving, prod):
+    """The call ended between the two entries: here it is as if it had never been."""
+    before = Path("mlflow.db").read_bytes()
+    first = transfer(serving, "churn/1", to=address(prod))
+    Path("mlflow.db").write_bytes(before)
+    again = transfer(serving, "churn/1", to=address(prod))
+    assert not again.repeated
+    assert (again.target, again.target_head) == (first.target, first.target_head)
+    assert kinds(prod) == [("register", 1), ("transfer", 1)]
+    assert last(serving).extra["head"]["digest"] == first.target_head
+
+
+@pytest.mark.slow
+def test_a_signed_registry_vouches_for_what_arrives(serving, prod, tmp_path):
+    """The signature names the version there, by the key that is configured here."""
+    from lifecycle.stores import recorded, signing
+
+    public = signing.make(tmp_path / "key")
+    signed = serving.with_values(signing__key=str(tmp_path / "key"))
+    done = transfer(signed, "churn/1", to=address(prod), name="vouched")
+    trusting = prod.with_values(signing__trusted=public)
+    client = connect(trusting)
+    made = registry.find(client, done.target)
+    recorded.check(trusting.signing, made)
+    assert artifacts.load(client, made, trusting).spec.target == "churned"
+
+
 CALL = """
 import sys
 from lifecycle.config import Config
@@ -289,7 +347,7 @@ def start(source, target):
 
 @pytest.mark.slow
 def test_killed_transfers_are_finished_once(serving, prod):
-    for delay in (0.15, 0.4, 0.7):
+    for delay in (0.2, 0.6):
         process = start(f"sqlite:///{Path('mlflow.db').absolute()}", address(prod))
         time.sleep(delay)
         os.kill(process.pid, signal.SIGKILL)
