@@ -23,7 +23,7 @@ import polars as pl
 from lifecycle.config import Config
 from lifecycle.drift import build_profile
 from lifecycle.errors import DataError, TransitionRefused
-from lifecycle.models import files, loading, metrics, separable, specs
+from lifecycle.models import files, loading, metrics, native, separable, specs
 from lifecycle.models.compiling import Compiled, compile_model
 from lifecycle.models.inputs import columns, table
 from lifecycle.models.predicting import Array, LoadedModel, Output
@@ -105,7 +105,7 @@ def adopt(
         loaded = _load(config, folder, spec, digest)
         stored = _stored(config, loaded, given)
         spec, judged = stored.spec, stored.contents
-        compiled = _compiled(config, loaded, given)
+        compiled = _compiled(config, loaded, given, folder)
         together = separable.by_table(loaded, given.frame)
     experiment = experiment_id(client, config.tracking.experiment or version.name)
     runs.close_dead(client, experiment)
@@ -365,15 +365,19 @@ def _judged(spec: ModelSpec, labels: Array, output: Output) -> ModelSpec:
     return replace(spec, metrics=figures, primary_metric=chosen)
 
 
-def _compiled(config: Config, loaded: LoadedModel, given: Given) -> Compiled:
+def _compiled(config: Config, loaded: LoadedModel, given: Given, folder: Path) -> Compiled:
     if not config.models.compile:
         return Compiled(None, {}, "[models] compile is false")
-    if loaded.estimator is None:
+    own = loaded.estimator
+    booster = native.estimator_of(folder, loading.describe(folder)) if own is None else None
+    if own is None and booster is None:
         return Compiled(None, {}, f"only scikit-learn is compiled, this answers by {loaded.how}")
     if given.frame is None:
         return Compiled(None, {}, "adopted without reference rows to compare the answers on")
     rows = table(columns(given.frame, loaded.spec, where=given.where))
-    return compile_model(loaded.estimator, loaded.spec, rows)
+    if booster is not None:
+        return native.compile_native(booster, loaded, rows)
+    return compile_model(own, loaded.spec, rows)
 
 
 def _enter(client: "MlflowClient", version: ModelVersion, tags: Mapping[str, str]) -> None:

@@ -206,3 +206,24 @@ def test_a_version_of_our_own_is_left_alone(plain, client, logged_model):
     register(client, "churn", model_uri=logged_model(client), tags=tags)
     with pytest.raises(TransitionRefused, match="nothing to take over"):
         adopt(plain, "churn/1")
+
+
+def test_a_model_of_xgboosts_own_flavour_is_compiled(plain, client, churn):
+    library = pytest.importorskip("xgboost")
+    frame = churn[FEATURES[:2]].astype(float)
+    model = library.XGBClassifier(n_estimators=5, max_depth=2).fit(frame, churn["churned"])
+    with quiet(), mlflow.start_run(experiment_id=experiment_id(client, "elsewhere")):
+        logged = mlflow.xgboost.log_model(
+            model,
+            name="model",
+            signature=infer_signature(frame, model.predict(frame)),
+            pip_requirements=["xgboost"],
+        )
+        mlflow.register_model(logged.model_uri, "old")
+    known = frame.assign(churned=churn["churned"])
+    version = adopt(plain, "old/1", reference=known, target="churned")
+    assert version.tags["lifecycle.compiled"].startswith("sha256:")
+    loaded = artifacts.load(client, version, plain)
+    assert loaded.how == "onnx"
+    answers = loaded.predict(columns(frame, loaded.spec)).prediction
+    assert (answers == model.predict(frame)).all()
