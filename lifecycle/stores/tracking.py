@@ -358,7 +358,7 @@ def _translated(error: Exception, where: str) -> LifecycleError | None:
     if "RESOURCE_DOES_NOT_EXIST" in code or code == "NOT_FOUND" or _no_alias(text):
         return ModelNotFound(_short(text), where=where)
     if any(sign in text for sign in _UNAVAILABLE) or code == "TEMPORARILY_UNAVAILABLE":
-        said = [line for line in str(error).splitlines() if "sqlite3" in line or "psycopg2" in line]
+        said = [line for line in str(error).splitlines() if "sqlite3" in line or "psycopg" in line]
         if said:
             return _database_error(said[0].strip(), where)
         return _unavailable(_short(text), where)

@@ -56,10 +56,11 @@ def history_at(config: Config, at: Moment) -> Served:
         LedgerError: the ledger was changed or deleted.
         RegistryUnavailable: no answer in time.
     """
+    at = at.strip() if isinstance(at, str) else at
     start = moment(at, "at")
     if start is None:
         raise DataError("no date or time was given", fix="write 2026-04-01 or 2026-04-01T12:00")
-    asked = at.strip() if isinstance(at, str) else str(at)
+    asked = str(at)
     whole_day = len(asked) <= DAY
     end = start + timedelta(days=1) if whole_day else start
     _, entries, _ = registry.survey(connect(config), config.name)
