@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.config import Config
-from lifecycle.errors import ConfigError, DataError, LifecycleError, ModelNotFound
+from lifecycle.errors import (
+    ApprovalRefused,
+    ConfigError,
+    DataError,
+    LifecycleError,
+    ModelNotFound,
+)
 from lifecycle.models.inputs import array
 from lifecycle.models.recency import choose
 from lifecycle.models.tables import check_training
@@ -32,6 +38,7 @@ from lifecycle.stores import artifacts, datasets, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
 from lifecycle.triggers import open_flag
+from lifecycle.workflows.approvals import request
 from lifecycle.workflows.gate import gate
 from lifecycle.workflows.promote import promote
 from lifecycle.workflows.train import register, train
@@ -112,7 +119,7 @@ def retrain(
     if report.passed:
         registry.challenge(client, version)
         if config.retrain.promote:
-            _promote(config, version, "; ".join(why))
+            refused = _promote(config, version, "; ".join(why))
     version = registry.find(client, version, order=config.stages.order)
     return Retraining(config.name, decision, version, report, training, refused)
 
@@ -272,7 +279,13 @@ def _enter(
     ledger.append(lambda _entries: written)
 
 
-def _promote(config: Config, version: ModelVersion, reason: str) -> None:
-    order = config.stages.order
+def _promote(config: Config, version: ModelVersion, reason: str) -> str:
+    """Promote as far as it may; where approvals are missing, ask for them and say so."""
+    order, said = config.stages.order, f"retrained: {reason}"[:MOST_REASON]
     for stage in order[1 : order.index(PRODUCTION) + 1]:
-        promote(config, version, to=stage, reason=f"retrained: {reason}"[:MOST_REASON])
+        try:
+            promote(config, version, to=stage, reason=said)
+        except ApprovalRefused as error:
+            asked = request(config, version, to=stage, reason=said)
+            return f"{error.what}; requested as entry {asked.seq}"
+    return ""

@@ -1,10 +1,13 @@
 """Request, approve, reject and promote on a real registry; who acts is LIFECYCLE_ACTOR."""
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from lifecycle.cli import main
 from lifecycle.config import Config
 from lifecycle.errors import ApprovalRefused, ConfigError, DigestMismatch, TransitionRefused
 from lifecycle.models import files
@@ -16,6 +19,7 @@ from lifecycle.stores.tracking import connect
 from lifecycle.workflows.approvals import approve, reject, request
 from lifecycle.workflows.history import history
 from lifecycle.workflows.promote import promote
+from lifecycle.workflows.retrain import _promote
 from lifecycle.workflows.status import status
 
 POLICY = {
@@ -246,3 +250,48 @@ def test_what_cannot_be_asked_for(policy, staged, config):
         with pytest.raises(ConfigError, match="only bob, eve, kim may approve"):
             work()
     assert last(staged).kind == "stage"
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd):
+    """Run a command with the policy in the environment; its code and its JSON."""
+    monkeypatch.setenv("LIFECYCLE_APPROVALS_NEEDED", "2")
+    monkeypatch.setenv("LIFECYCLE_APPROVALS_APPROVERS", "bob,eve,kim")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lifecycle", *arguments, "--json"])
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, "--json"])
+        return stop.value.code, json.loads(capfd.readouterr().out)
+
+    return run
+
+
+@pytest.mark.usefixtures("staged")
+def test_the_commands_and_their_exit_codes(cli, act):
+    code, said = cli("promote", "churn/1", "--to", "production")
+    assert (code, said["error"]["type"]) == (2, "ApprovalRefused")
+    assert cli("request", "churn/1", "--to", "staging")[0] == 1
+    code, asked = cli("request", "churn/1", "--to", "production", "--reason", "better")
+    assert (code, asked["missing"], asked["reason"]) == (0, 2, "better")
+    code, said = cli("approve", "churn/1")
+    assert (code, said["error"]["what"]) == (2, "'ann' is no approver")
+    act("bob")
+    assert cli("approve", "churn/1")[1]["missing"] == 1
+    code, said = cli("promote", "churn/1", "--to", "production")
+    assert (code, said["error"]["request"]["approvals"][0]["actor"]) == (2, "bob")
+    assert cli("history", "churn")[1]["requests"][0]["missing"] == 1
+    assert cli("status", "churn")[1]["models"][0]["requests"][0]["needed"] == 2
+    assert (
+        "bob in entry" in cli("reject", "churn/1", "--reason", "on second thought")[1]["rejected"]
+    )
+    assert cli("reject", "churn/1", "--reason", "once more")[0] == 2
+
+
+def test_a_retraining_that_may_promote_asks_for_approvals(policy, staged):
+    del staged
+    said = _promote(policy, find(connect(policy), "churn/1"), "drift")
+    assert said.startswith("2 approvals are needed and nobody has asked for them; requested as")
+    (asked,) = history(policy).requests
+    assert (asked.to, asked.reason) == ("production", "retrained: drift")
+    assert f"entry {asked.seq}" in said
