@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 FAR = 0.4  # distance that drift of one standard deviation does not come to
+DRIFT = 0.36  # distance that drift may add to that of a conversion
+ELSEWHERE = 0.8  # distance at which no drift is left to think of
 GROSS = 0.6  # … of two standard deviations
 NEAR = 0.1  # distance at which a conversion explains a column
 TIMES = 10.0  # a factor that is no drift
@@ -122,19 +124,31 @@ def number(before: Floats, after: Floats, *, moves: bool = False) -> str:
         return f"{way.name}: {_medians(before, after)}"
     if apart - error < FAR:
         return ""
-    if not small and near <= max(NEAR, 1.5 * error) and near < apart / 6.0:
+    explained = near <= max(NEAR, 1.5 * error) and near < apart / 6.0
+    if not small and (explained or _drifted(before, after, way, (near - error, apart))):
         return f"{way.name}: {_medians(before, after)}"
     return _gross(before, after, moves)
 
 
 def _likely(before: Floats, after: Floats) -> Iterator[Conversion]:
-    """The conversions that bring the two medians together, within the quartiles."""
+    """The conversions that bring the two medians together, within the range of the quartiles."""
     low, middle, high = np.quantile(before, [0.25, 0.5, 0.75])
     target = float(np.median(after))
     for way in CONVERSIONS:
-        reach = abs(way.factor) * (high - low) / 2.0
+        reach = abs(way.factor) * (high - low)
         if abs(middle * way.factor + way.offset - target) <= reach:
             yield way
+
+
+def _drifted(before: Floats, after: Floats, way: Conversion, found: tuple[float, float]) -> bool:
+    """Whether a column is in another unit and has drifted as well: as far as drift may be.
+
+    The spread must be that of the other unit. A season moves a column as far, and keeps its spread.
+    """
+    near, apart = found
+    was, now = abs(way.factor) * scale(before), scale(after)
+    alike = 0.0 < was < 1.6 * now and now < 1.6 * was
+    return apart >= ELSEWHERE and near <= DRIFT and alike
 
 
 def _exactly(before: Floats, after: Floats, found: tuple[float, float, float]) -> bool:

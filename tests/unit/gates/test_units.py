@@ -71,6 +71,22 @@ def test_temperatures_are_named(back: bool) -> None:
     assert units.number(*sides).startswith("Fahrenheit and Celsius")
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 1000), st.floats(-7.0, 7.0))
+def test_temperatures_that_also_drifted_are_told(seed: int, warmer: float) -> None:
+    rng = np.random.default_rng(seed)
+    celsius = rng.normal(15.0, 8.0, 3000)
+    fahrenheit = (rng.normal(15.0, 8.0, 800) + warmer) * 1.8 + 32.0
+    assert units.number(celsius, fahrenheit).startswith("Fahrenheit and Celsius")
+
+
+@pytest.mark.parametrize(("winter", "summer"), [(0.0, 24.0), (2.0, 26.0), (35.0, 78.0)])
+def test_summer_after_a_winter_is_no_other_unit(winter: float, summer: float) -> None:
+    rng = np.random.default_rng(11)
+    cold, warm = rng.normal(winter, 6.0, 3000), rng.normal(summer, 5.0, 800)
+    assert units.number(cold, warm) == ""
+
+
 def test_sign_and_place_are_told() -> None:
     rng = np.random.default_rng(6)
     delay = rng.gamma(2.0, 10.0, 2000)
