@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 FAR = 0.4  # distance that drift of one standard deviation does not come to
 DRIFT = 0.36  # distance that drift may add to that of a conversion
-ELSEWHERE = 0.8  # distance at which no drift is left to think of
+ELSEWHERE = 0.75  # distance at which drift of a standard deviation is out of question
 GROSS = 0.6  # … of two standard deviations
 NEAR = 0.1  # distance at which a conversion explains a column
 TIMES = 10.0  # a factor that is no drift
@@ -49,6 +49,11 @@ class Conversion:
     def of(self, values: Floats) -> Floats:
         """The values in the other unit."""
         return values * self.factor + self.offset
+
+    @property
+    def small(self) -> bool:
+        """Whether drift may come to as much."""
+        return not self.offset and 1.0 / SMALL < self.factor < SMALL
 
     @property
     def back(self) -> "Conversion":
@@ -117,16 +122,19 @@ def number(before: Floats, after: Floats, *, moves: bool = False) -> str:
         return ""  # one request again and again, one month: no distribution to compare
     error = noise(len(before), len(after))
     apart = max(distance(before, after), distance(np.abs(before), np.abs(after)))
-    found = [(distance(way.of(before), after), way) for way in _likely(before, after)]
-    near, way = min(found, key=lambda item: item[0], default=(1.0, CONVERSIONS[0]))
-    small = not way.offset and 1.0 / SMALL < way.factor < SMALL
-    if small and _exactly(before, after, (near, apart, error)):
-        return f"{way.name}: {_medians(before, after)}"
+    found = sorted(
+        ((distance(way.of(before), after), way) for way in _likely(before, after)),
+        key=lambda pair: pair[0],
+    )
+    for near, way in [item for item in found if item[1].small][:1]:
+        if _exactly(before, after, (near, apart, error)):
+            return f"{way.name}: {_medians(before, after)}"
     if apart - error < FAR:
         return ""
-    explained = near <= max(NEAR, 1.5 * error) and near < apart / 6.0
-    if not small and (explained or _drifted(before, after, way, (near - error, apart))):
-        return f"{way.name}: {_medians(before, after)}"
+    for near, way in [item for item in found if not item[1].small][:1]:
+        explained = near <= max(NEAR, 1.5 * error) and near < apart / 6.0
+        if explained or _drifted(before, after, way, (near - error, apart)):
+            return f"{way.name}: {_medians(before, after)}"
     return _gross(before, after, moves)
 
 
@@ -148,7 +156,7 @@ def _drifted(before: Floats, after: Floats, way: Conversion, found: tuple[float,
     near, apart = found
     was, now = abs(way.factor) * scale(before), scale(after)
     alike = 0.0 < was < 1.6 * now and now < 1.6 * was
-    return apart >= ELSEWHERE and near <= DRIFT and alike
+    return way.factor > 0.0 and apart >= ELSEWHERE and near <= DRIFT and alike
 
 
 def _exactly(before: Floats, after: Floats, found: tuple[float, float, float]) -> bool:
@@ -166,6 +174,8 @@ def _gross(before: Floats, after: Floats, moves: bool) -> str:
         ratio = float(np.median(sizes[1]) / np.median(sizes[0]))
         if max(ratio, 1.0 / ratio) >= TIMES and distance(*sizes) - error >= GROSS:
             return f"values are {_times(ratio)} what they were: {_medians(before, after)}"
+    if before.min() > 0.0 and (after < 0.0).mean() > 1.0 - ZEROS / 10.0:
+        return f"the sign: {_medians(before, after)}"
     spread = scale(before)
     low, high = float(before.min()), float(before.max())
     inside = float(((after >= low) & (after <= high)).mean())
