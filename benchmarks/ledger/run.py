@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -90,7 +91,9 @@ def timed(command: list[str], uri: str) -> float:
         )
         took.append(time.perf_counter() - started)
         if done.returncode:
-            raise RuntimeError(f"{shlex.join(command)}: {done.stdout[-500:]}{done.stderr[-500:]}")
+            raise RuntimeError(
+                f"{done.stdout[-500:]}{done.stderr[-500:]}{shlex.join(command)} failed"
+            )
     return min(took)
 
 
@@ -133,6 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--entries", type=int, default=10_000)
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended
     words = sys.argv[1:] if arguments is None else arguments
     cells = measured(given)
     text = document(cells, f"python benchmarks/ledger/run.py {shlex.join(words)}".rstrip())
