@@ -86,6 +86,7 @@ def test_train_runs_in_the_environment_at_hand(project, churn, tmp_path):
     assert versions(project, "churn") == 1
 
 
+@pytest.mark.slow
 def test_a_missing_package_fails_loudly(project, churn, tmp_path):
     churn.to_parquet(tmp_path / "churn.parquet")
     bare = tmp_path / "bare"
@@ -97,6 +98,7 @@ def test_a_missing_package_fails_loudly(project, churn, tmp_path):
     assert versions(project, "churn") == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_parameter_fails_loudly(project):
     done = run(project, "train", manager="local", data="nothing.parquet", **CHURN)
     assert done.returncode != 0

@@ -133,7 +133,7 @@ def pids(address, wanted):
     return sorted(found)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
 def test_what_was_answered_is_logged_though_workers_are_killed(registry, kills, server):
     rng = random.Random(kills)
     stop = threading.Event()

@@ -3,8 +3,6 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 
@@ -117,16 +115,9 @@ def test_the_loser_may_find_that_there_is_nothing_left_to_do(ledger, client):
     assert len(ledger.entries()) == 1
 
 
-def test_four_processes_write_one_chain(ledger, config):
+def test_four_processes_write_one_chain(ledger, config, forked):
     turns = 5
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, f"w{number}", str(turns)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(4)
-    ]
+    running = [forked(WRITER, f"w{number}", turns) for number in range(4)]
     said = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0] * 4, said
     assert said == [""] * 4, "a lost race is nobody's business"

@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -157,13 +155,9 @@ def test_experiments_are_made_once_and_a_deleted_one_is_explained(config):
         experiment_id(client, "churn")
 
 
-def test_several_processes_may_start_on_a_fresh_database(tmp_path):
+def test_several_processes_may_start_on_a_fresh_database(tmp_path, forked):
     address = f"sqlite:///{tmp_path}/mlflow.db"
-    command = [sys.executable, "-c", CONNECT, address]
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
+    running = [forked(CONNECT, address) for _ in range(3)]
     said = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
     assert len({out for out, _ in said}) == 1, "all of them see one experiment"
@@ -171,15 +165,16 @@ def test_several_processes_may_start_on_a_fresh_database(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
-def test_a_database_whose_making_was_killed_is_made_again(tmp_path):
+def test_a_database_whose_making_was_killed_is_made_again(tmp_path, forked):
     path = tmp_path / "mlflow.db"
-    process = subprocess.Popen([sys.executable, "-c", CONNECT, f"sqlite:///{path}"])
+    process = forked(CONNECT, f"sqlite:///{path}")
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".mlflow.db.*.new")) and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.close()
     assert not path.exists(), "half a database is never in its place"
     path.touch()  # what sqlite leaves when it is killed on its first connection
     assert connect(at(f"sqlite:///{path}")).search_registered_models() == []
