@@ -113,7 +113,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from([*NAMES, "evidence"]),
     place=st.integers(0, 10**6),
@@ -139,7 +139,7 @@ def test_any_changed_byte_is_found_and_its_file_named(
     shutil.rmtree(folder.parent)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(place=st.integers(0, 10**6), value=st.integers(1, 255))
 def test_a_forger_who_writes_the_sums_anew_is_found_by_the_chain(
     whole, tmp_path_factory, place, value

@@ -29,6 +29,7 @@ from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect
 from lifecycle.views.terminal import text
 from lifecycle.workflows import offline
+from lifecycle.workflows.card import card
 from lifecycle.workflows.export import export_audit, verify_folder
 from lifecycle.workflows.gate import gate
 from lifecycle.workflows.promote import promote
@@ -372,7 +373,7 @@ def test_transfers_at_the_same_moment_make_one_version(serving, prod):
 
 
 @pytest.mark.slow
-def test_over_http_in_both_directions(serving, prod, mlflow_server):
+def test_over_http_in_both_directions(serving, prod, mlflow_server, tmp_path):
     patient = serving.with_values(tracking__timeout=60)
     done = transfer(patient, "churn/1", to=mlflow_server, name="churn-carried")
     remote = patient.with_values(tracking__uri=mlflow_server, name="churn-carried")
@@ -384,3 +385,6 @@ def test_over_http_in_both_directions(serving, prod, mlflow_server):
     assert transfer(remote, made, to=address(prod), name="back").repeated
     assert kinds(prod, "back") == [("register", 1), ("transfer", 1)]
     assert kinds(remote, "churn-carried") == [("register", 1), ("transfer", 1), ("transfer", 1)]
+    evidence = export_audit(remote, tmp_path / "out", ref=made, files=True)
+    assert (evidence.exit_code, verify_folder(evidence.folder).exit_code) == (0, 0)
+    assert card(remote, made).section("Metrics").facts
