@@ -466,3 +466,25 @@ def test_an_answer_may_lead_to_the_next_question():
         return found
 
     assert all(answer.predictions == [2.0] for answer in asyncio.run(story()))
+
+
+def test_a_call_that_does_not_return_holds_no_end():
+    gate = threading.Event()
+    engine = engine_of(Model(gate=gate))
+    engine.paced("m", 1).measured(1, 5_000_000)
+
+    async def story():
+        answered = asyncio.get_running_loop().create_future()
+        batcher, choice = Batcher(engine), engine.choose()
+        assert batcher.predicting == {}
+        rows = choice.slot.decoder.json(body(1))
+        batcher.ask(choice, rows, answered.set_result, begun=0)
+        await asyncio.sleep(0.05)
+        assert batcher.predicting == {"m": 1}
+        batcher.close()  # at once, though the thread is in the model
+        assert not answered.done()
+        gate.set()
+        assert (await asyncio.wait_for(answered, 20)).predictions == [2.0]
+        assert batcher.predicting == {}
+
+    asyncio.run(story())
