@@ -125,3 +125,30 @@ def test_intervals_of_blocks_hold_for_runs() -> None:
             held[blocked] += made.low <= expected <= made.high
     assert held[True] >= 0.88 * 300
     assert held[False] < 0.8 * 300
+
+
+def test_widest_takes_the_way_that_tells_least() -> None:
+    estimate = influence.mean(NUMBERS, np.ones(ROWS))
+    halves, many = np.arange(ROWS) // 20, np.arange(ROWS) // 2
+    assert influence.widest(estimate, []) is estimate
+    assert influence.widest(estimate, [many, halves]).rows == 2.0
+    alone = np.zeros(ROWS, dtype=np.int64)
+    assert np.isnan(influence.widest(estimate, [many, alone]).error)
+
+
+def test_stretches_are_of_equal_time() -> None:
+    moments = np.array([0, 1, 49, 50, 99])
+    found = influence.stretches(moments, 2)
+    assert found is not None
+    assert found.tolist() == [0, 0, 0, 1, 1]
+    assert influence.stretches(np.array([7, 7]), 5) is None
+
+
+def test_placements_are_shares_of_the_other_class() -> None:
+    weights = np.where(np.arange(ROWS) % 3, 1.0, 2.0)
+    found = influence.placements(TRUTH, SCORES, weights)
+    for shares, other, sign in zip(found, (TRUTH == 0, TRUTH == 1), (1, -1), strict=True):
+        for row in range(ROWS):
+            ahead = sign * (SCORES[row] - SCORES[other])
+            expected = ((ahead > 0) + (ahead == 0) / 2.0) @ weights[other] / weights[other].sum()
+            assert shares[row] == pytest.approx(expected)

@@ -223,3 +223,28 @@ def test_areas_turn_round_and_ignore_scale(rows: list[tuple[bool, float]]) -> No
     assert 0.0 <= value <= 1.0
     assert value == pytest.approx(1 - turned)
     assert value == pytest.approx(squeezed)
+
+
+def test_difference_of_rows_that_go_together_is_wider() -> None:
+    y, one, two = (np.tile(item, 10) for item in two_models(100, 3))
+    blocks = np.tile(np.arange(100), 10)
+    a, b = output(one), output(two)
+    apart = paired_difference("roc_auc", y, a, b, (0, 1))
+    together = paired_difference("roc_auc", y, a, b, (0, 1), blocks=blocks)
+    assert together.value == apart.value
+    assert together.high - together.low > 2.5 * (apart.high - apart.low)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "accuracy", "log_loss"])
+def test_of_several_ways_the_widest_counts(name: str) -> None:
+    y, one, two = two_models(200, 4)
+    a, b = output(one), output(two)
+    ways = (np.arange(200) // 2, np.arange(200) // 40)
+    both = paired_difference(name, y, a, b, (0, 1), blocks=ways)
+    each = [paired_difference(name, y, a, b, (0, 1), blocks=way) for way in ways]
+    assert both in each
+    assert both.high == max(item.high for item in each)
+    none = paired_difference(name, y, a, b, (0, 1), blocks=())
+    assert none == paired_difference(name, y, a, b, (0, 1))
+    alone = evaluate(name, y, a.prediction, a.scores, classes=(0, 1), blocks=ways)
+    assert alone.low < evaluate(name, y, a.prediction, a.scores, classes=(0, 1)).low + 0.05
