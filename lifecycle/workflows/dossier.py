@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.errors import LifecycleError, RegistryUnavailable
+from lifecycle.errors import DataError, LifecycleError, RegistryUnavailable
 from lifecycle.models import files
 from lifecycle.records import Check, Entry, GateReport, ModelSpec, ModelVersion
-from lifecycle.stores import artifacts, datasets
+from lifecycle.stores import artifacts, contents, datasets
 from lifecycle.stores.tracking import answers
 from lifecycle.workflows.checks import recorded
 from lifecycle.workflows.promote import read_report
@@ -112,6 +112,28 @@ def about(ledger: Sequence[Entry], version: int) -> tuple[Entry, ...]:
     return tuple(item for item in ledger if version in (item.version, item.extra.get("replaced")))
 
 
+def evidence(client: "MlflowClient", entry: Entry) -> bytes:
+    """The file that an entry rests on, read anew and byte for byte.
+
+    Raises:
+        DataError: it is not the one that was stored, or has no address.
+        ModelNotFound: it is gone.
+        RegistryUnavailable: no answer in time.
+    """
+    if not entry.evidence_link:
+        raise DataError("the entry has its digest, but no address", where=f"entry {entry.seq}")
+    content = contents.content(client, entry.evidence_link)
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry.evidence_digest:
+        raise DataError(
+            f"the evidence is not what was stored: found sha256 {found}, recorded"
+            f" {entry.evidence_digest}",
+            where=entry.evidence_link,
+            fix="look at who changed the artifact",
+        )
+    return content
+
+
 def _had(missing: dict[str, str], where: str, read: Any) -> Any:
     """What a reading gives; None where it cannot be had, with the reason in `missing`."""
     try:
@@ -140,7 +162,7 @@ def _holdout(client: "MlflowClient", version: ModelVersion) -> tuple[int, str, s
     run_id = version.tags.get(artifacts.SPEC_RUN, "")
     frame = artifacts.holdout(client, version)
     data_run = artifacts.spec(client, version).data_run_id or run_id
-    content = artifacts.run_file(client, data_run, "data/holdout.parquet")
+    content = contents.content(client, contents.link(data_run, "data/holdout.parquet"))
     return len(frame), datasets.digest(frame), hashlib.sha256(content).hexdigest()
 
 

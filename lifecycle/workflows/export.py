@@ -35,11 +35,11 @@ from lifecycle.records import (
     plain,
 )
 from lifecycle.stages import tenures
-from lifecycle.stores import artifacts, heads, registry
+from lifecycle.stores import artifacts, contents, heads, registry
 from lifecycle.stores.ledger import FIRST, actor, dumps
 from lifecycle.stores.tracking import connect, public
 from lifecycle.workflows import card, offline
-from lifecycle.workflows.dossier import BIRTHS, Dossier, about, dossier
+from lifecycle.workflows.dossier import BIRTHS, Dossier, about, dossier, evidence
 from lifecycle.workflows.promote import report_of
 
 if TYPE_CHECKING:
@@ -285,14 +285,12 @@ def _evidence(
     """The reports that entries rest on, each once; gives the gate reports for the page."""
     reports, seen = [], set()
     for entry in shown:
-        digest, link = entry.evidence_digest, entry.evidence_link
+        digest = entry.evidence_digest
         if not digest or digest in seen:
             continue
         seen.add(digest)
         try:
-            if not link:
-                raise DataError("the entry has its digest, but no address")
-            content = artifacts.evidence_file(client, link, digest)
+            content = evidence(client, entry)
         except RegistryUnavailable:
             raise
         except LifecycleError as error:
@@ -318,7 +316,8 @@ def _version(
     into.write(f"{base}/version.json", _text(record))
     if found.spec is not None:
         run_id = version.tags.get(artifacts.SPEC_RUN, "")
-        as_stored = artifacts.run_file(client, run_id, "spec.json") if run_id else b""
+        place = contents.link(run_id, "spec.json")
+        as_stored = contents.content(client, place) if run_id else b""
         into.write(f"{base}/spec.json", as_stored or specs.dumps(found.spec))
     if found.holdout is not None:
         rows, digest, content = found.holdout

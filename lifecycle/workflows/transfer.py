@@ -31,7 +31,7 @@ from lifecycle.records import Entry, ModelRef, ModelVersion, Transfer
 from lifecycle.stores import artifacts, copies, recorded, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect, public
-from lifecycle.workflows.dossier import about
+from lifecycle.workflows.dossier import about, evidence
 from lifecycle.workflows.export import ledger_lines
 
 if TYPE_CHECKING:
@@ -131,14 +131,14 @@ def _bundle(
 ) -> dict[str, Any]:
     """The ledger's entries about the version, links for the others, and their evidence."""
     shown = about(entries, version.version)
-    evidence: dict[str, str] = {}
+    reports: dict[str, str] = {}
     missing: dict[str, str] = {}
     for entry in shown:
         digest = entry.evidence_digest
-        if not digest or digest in evidence or entry.kind == KIND:
+        if not digest or digest in reports or entry.kind == KIND:
             continue
         try:
-            evidence[digest] = artifacts.evidence_file(here, entry.evidence_link, digest).decode()
+            reports[digest] = evidence(here, entry).decode()
         except RegistryUnavailable:
             raise
         except (LifecycleError, ValueError) as error:
@@ -148,7 +148,7 @@ def _bundle(
         "source": origin,
         "digest": version.digest,
         "ledger": ledger_lines(entries, shown).splitlines(),
-        "evidence": evidence,
+        "evidence": reports,
         "missing": missing,
     }
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
 from lifecycle.views.terminal import text
 from lifecycle.workflows import offline
+from lifecycle.workflows.dossier import evidence
 from lifecycle.workflows.export import export_audit, ledger_lines, selected, verify_folder
 from lifecycle.workflows.gate import gate
 
@@ -290,6 +292,52 @@ def test_what_the_registration_recorded_cannot_be_rewritten(whole, tmp_path, nam
     path.write_text(json.dumps(tree))
     reseal(folder)
     assert [item.check for item in verify_folder(folder).problems] == [f"versions/1/{name}"]
+
+
+def test_evidence_that_was_changed_is_not_shown_as_evidence(world, tmp_path):
+    client = connect(world)
+    judged = next(item for item in Ledger(client, "churn").entries() if item.kind == "gate")
+    run_id, _, name = judged.evidence_link.removeprefix("runs:/").partition("/")
+    path = artifacts.local(client.get_run(run_id).info.artifact_uri) / name
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"pass", b"fail"))
+    try:
+        done = export_audit(world, tmp_path / "out", ref="churn/1")
+    finally:
+        path.write_bytes(before)
+    assert done.exit_code == 3
+    (why,) = done.missing
+    assert why.startswith(f"evidence of entry {judged.seq}: the evidence is not what was stored")
+    assert not (tmp_path / "out" / "evidence" / f"{judged.evidence_digest}.json").exists()
+    found = verify_folder(tmp_path / "out")
+    assert (found.exit_code, len(found.missing), found.problems) == (3, 1, ())
+
+
+def test_evidence_without_an_address_is_missing():
+    made = entry(4, "2026-01-01T00:00:00+00:00", "gate", evidence_digest="0" * 64)
+    with pytest.raises(DataError, match="no address"):
+        evidence(None, made)
+
+
+def test_two_exports_to_one_place_leave_one_whole_folder(world, tmp_path):
+    said = []
+
+    def write():
+        try:
+            said.append(export_audit(world, tmp_path / "out", ref="churn/1").seal)
+        except DataError as error:
+            said.append(error.what)
+
+    both = [threading.Thread(target=write) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len([item for item in said if len(item) == 64]) == 1, said
+    found = verify_folder(tmp_path / "out")
+    assert found.exit_code == 0
+    assert found.seal in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_check_wants_a_folder_and_a_digest(tmp_path, whole):
