@@ -35,7 +35,7 @@ FEWEST = 30  # values of a side
 ZEROS = 0.1  # share of zeros from which on they are left out
 ORDERED = 0.1  # share of rows that may break the order of two columns
 SIMILAR = 0.25  # distance of a column from one that it stands for
-SMALL = 4.0  # a factor that drift may come to
+SMALL = 8.0  # a factor that drift may come to
 
 
 @dataclass(frozen=True)

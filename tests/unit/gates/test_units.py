@@ -15,7 +15,7 @@ MADE = {
     "ages": lambda rng, n: rng.integers(18, 90, n).astype(float),
     "mostly zero": lambda rng, n: np.where(rng.random(n) < 0.6, 0.0, rng.lognormal(2.0, 1.0, n)),
 }
-GROSS = [7.0, 10.0, 24.0, 60.0, 100.0, 1000.0, 3600.0, 1e6]
+GROSS = [10.0, 12.0, 24.0, 60.0, 100.0, 1000.0, 3600.0, 1e6]
 
 
 @pytest.mark.parametrize("name", MADE)
