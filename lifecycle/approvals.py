@@ -187,7 +187,8 @@ def objection(
         policy: the approvals that are asked for.
         order: the stages.
     """
-    move, before = entries[seq - 1], entries[: seq - 1]
+    move = next(item for item in entries if item.seq == seq)
+    before = [item for item in entries if item.seq < seq]
     version, to = move.version, move.to or ""
     if version is None or not gated(to, order):
         return ""
