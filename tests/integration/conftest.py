@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,3 +218,73 @@ def put() -> Callable[..., int]:
         return version
 
     return made
+
+
+def _said(*command: object, **options: Any) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True, text=True, check=False, timeout=600, **options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def said() -> Callable[..., str]:
+    """`said(program, *arguments)`: what a program that must succeed writes."""
+    return _said
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`environment(name, packages, …)`: the programs of a new environment, made step by step."""
+
+    def make(name: str, *steps: Sequence[str]) -> Path:
+        folder = tmp_path_factory.mktemp(name) / "venv"
+        uv = (sys.executable, "-m", "uv")
+        _said(*uv, "venv", "-q", "--python", sys.executable, folder)
+        for packages in steps:
+            _said(*uv, "pip", "install", "-q", "--python", folder / "bin" / "python", *packages)
+        return folder / "bin"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def served_world(world: Path, serving: Callable[..., Any]) -> Iterator[tuple[str, str]]:
+    """Where the model of the world answers: HTTP, gRPC."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["serve", "churn", "--port", "0", "--grpc-port", port]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(world)
+        clean(patch)
+        with serving(command=command) as server:
+            yield server.address, f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def foreign(served_world: tuple[str, str]) -> Callable[..., None]:
+    """`foreign(answers, rows)`: what clients of others got is what MLflow's protocol answers.
+
+    The scores, which that has none of, are those of TensorFlow Serving's classify.
+    """
+
+    def asked(path: str, body: Any) -> Any:
+        head = {"Content-Type": "application/json"}
+        address = f"http://{served_world[0]}{path}"
+        request = urllib.request.Request(address, json.dumps(body).encode(), head)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def check(answers: dict[str, Any], rows: list[dict[str, Any]]) -> list[Any]:
+        expected = asked("/invocations", {"dataframe_records": rows})["predictions"]
+        classes = asked("/v1/models/churn:classify", {"examples": rows})["result"]
+        scores = [[score for _, score in row] for row in classes]
+        for name, (labels, found) in answers.items():
+            assert labels == expected, name
+            assert [pytest.approx(row) for row in found] == scores, name
+        return [expected, scores]
+
+    return check

@@ -4,12 +4,6 @@ tritonclient and kserve bring each a copy of the same messages and cannot live i
 """
 
 import json
-import os
-import re
-import socket
-import subprocess
-import sys
-import urllib.request
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -282,85 +276,16 @@ print(json.dumps(found))
 )
 
 
-def run(*command):
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=600
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture
+def asked(environment, said, served_world):
+    """`asked(name, program, *packages)`: what a program of an environment of its own found."""
 
+    def run(name, program, *packages):
+        python = environment(name, *packages) / "python"
+        text = said(python, "-W", "ignore", "-c", program, served_world[1], json.dumps(ROWS))
+        return json.loads(text.splitlines()[-1])
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """`environment(name, packages, packages, …)`: the Python of a new one, made step by step."""
-
-    def make(name, *steps):
-        python = tmp_path_factory.mktemp(name) / "venv" / "bin" / "python"
-        uv = (sys.executable, "-m", "uv")
-        run(*uv, "venv", "-q", "--python", sys.executable, python.parents[1])
-        for packages in steps:
-            run(*uv, "pip", "install", "-q", "--python", python, *packages)
-        return python
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def server(world):
-    """Where `lifecycle serve churn` answers: HTTP, gRPC."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("LIFECYCLE_")}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "lifecycle", "serve", "churn",
-            "--port", "0", "--grpc-port", str(port),
-        ],
-        stderr=subprocess.PIPE, text=True, cwd=world,
-        env={**clean, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
-    )  # fmt: skip
-    try:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("serving "):
-                break
-        else:
-            pytest.fail("".join(lines))
-        yield re.search(r"http://(127\.0\.0\.1:\d+)", lines[-1])[1], f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-
-
-@pytest.fixture(scope="module")
-def expected(server):
-    """What /invocations answers to the same rows, and the probabilities."""
-    request = urllib.request.Request(
-        f"http://{server[0]}/invocations",
-        json.dumps({"dataframe_records": ROWS}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        predictions = json.load(answer)["predictions"]
-    request = urllib.request.Request(
-        f"http://{server[0]}/v1/models/churn:classify", json.dumps({"examples": ROWS}).encode()
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        scores = [[score for _, score in row] for row in json.load(answer)["result"]]
-    return [predictions, scores]
-
-
-def same(answers, expected):
-    for name, (predictions, scores) in answers.items():
-        assert predictions == expected[0], name
-        assert [pytest.approx(row) for row in scores] == expected[1], name
-
-
-def asked(python, program, server):
-    said = run(python, "-W", "ignore", "-c", program, server[1], json.dumps(ROWS))
-    return json.loads(said.splitlines()[-1])
+    return run
 
 
 def check_schema(files):
@@ -402,15 +327,14 @@ def _compared(theirs, package):
     return len(ours.fields) + sum(_compared(inner, name) for inner in theirs.nested_type)
 
 
-def test_tritonclient(environment, server, expected):
-    python = environment("triton", ["tritonclient[grpc]==2.73.0"])
-    found = asked(python, TRITON, server)
+def test_tritonclient(asked, foreign):
+    found = asked("triton", TRITON, ["tritonclient[grpc]==2.73.0"])
     assert found["live"] == [True, True]
     assert found["ready"] is found["version"] is True
     assert found["server"]["name"] == "lifecycle"
     assert [item["name"] for item in found["model"]["inputs"]] == list(ROWS[0])
     assert found["model"]["versions"] == ["1"]
-    same(found["answers"], expected)
+    foreign(found["answers"], ROWS)
     assert len(found["answers"]) == 15
     assert found["id"] == "mine"
     not_ready, nobody, version, missing, output = found["errors"]
@@ -423,31 +347,30 @@ def test_tritonclient(environment, server, expected):
     assert check_schema(found["schema"]) > 50
 
 
-def test_kserve(environment, server, expected):
-    python = environment("kserve", ["kserve==0.21.0"])
-    found = asked(python, KSERVE, server)
+def test_kserve(asked, foreign):
+    found = asked("kserve", KSERVE, ["kserve==0.21.0"])
     assert found["live"] == [True, True]
     assert found["ready"] is True
-    same(found["answers"], expected)
+    foreign(found["answers"], ROWS)
     assert len(found["answers"]) == 4
     told = "model 'nothing' is not served here; known: churn"
     assert found["errors"] == [["NOT_FOUND", told]] * 2
     assert check_schema(found["schema"]) > 50
 
 
-def test_tensorflow_serving(environment, server, expected):
+def test_tensorflow_serving(asked, foreign):
     """The stubs that tensorflow-serving-api publishes, on TensorFlow's messages alone."""
-    python = environment(
+    found = asked(
         "tensorflow",
+        TENSORFLOW,
         ["tensorflow-protobuf==2.7.0", "protobuf==3.20.3", "grpcio"],
         ["--no-deps", "tensorflow-serving-api==2.7.0"],
     )
-    found = asked(python, TENSORFLOW, server)
-    same(found["answers"], expected)
+    _, scores = foreign(found["answers"], ROWS)
     assert len(found["answers"]) == 5
-    for row, scores in zip(found["classes"], expected[1], strict=True):
+    for row, known in zip(found["classes"], scores, strict=True):
         assert [label for label, _ in row] == ["0", "1"]
-        assert [score for _, score in row] == [pytest.approx(score, abs=1e-6) for score in scores]
+        assert [score for _, score in row] == [pytest.approx(score, abs=1e-6) for score in known]
     assert found["status"] == [[1, 30, 0]]
     assert found["inputs"] == {
         "tenure": 2, "charges": 2, "plan": 7, "support_calls": 2, "paperless": 10,

@@ -1,10 +1,7 @@
 """Clients that others wrote, each in an environment of its own, against a real server process."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -150,85 +147,21 @@ asyncio.run(main())
 """
 
 
-def run(*command, **options):
-    done = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True, text=True, check=False, timeout=600, **options,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """`environment(name, *packages)`: the folder of programs of a new environment."""
-
-    def make(name, *packages):
-        folder = tmp_path_factory.mktemp(name) / "venv"
-        run(sys.executable, "-m", "uv", "venv", "-q", "--python", sys.executable, folder)
-        python = folder / "bin" / "python"
-        run(sys.executable, "-m", "uv", "pip", "install", "-q", "--python", python, *packages)
-        return folder / "bin"
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def address(world):
+@pytest.fixture
+def address(served_world):
     """Host and port of `lifecycle serve churn`."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("LIFECYCLE_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lifecycle", "serve", "churn", "--port", "0"],
-        stderr=subprocess.PIPE, text=True, cwd=world,
-        env={**clean, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
-    )  # fmt: skip
-    try:
-        lines = []
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("serving "):
-                break
-        else:
-            pytest.fail("".join(lines))
-        yield re.search(r"http://(127\.0\.0\.1:\d+)", lines[-1])[1]
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
+    return served_world[0]
 
 
-@pytest.fixture(scope="module")
-def expected(address):
-    """What MLflow's protocol answers, and the scores."""
-    request = urllib.request.Request(
-        f"http://{address}/invocations",
-        json.dumps({"dataframe_records": ROWS}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        predictions = json.load(answer)["predictions"]
-    request = urllib.request.Request(
-        f"http://{address}/v1/models/churn:classify", json.dumps({"examples": ROWS}).encode()
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        scores = [[score for _, score in row] for row in json.load(answer)["result"]]
-    return [predictions, scores]
-
-
-def same(answers, expected):
-    for name, (predictions, scores) in answers.items():
-        assert predictions == expected[0], name
-        assert [pytest.approx(row) for row in scores] == expected[1], name
-
-
-def test_tritonclient(environment, address, expected):
-    programs = environment("triton", "tritonclient[http]==2.73.0")
-    found = json.loads(run(programs / "python", "-c", TRITON, address, json.dumps(ROWS)))
+def test_tritonclient(environment, said, address, foreign):
+    programs = environment("triton", ["tritonclient[http]==2.73.0"])
+    found = json.loads(said(programs / "python", "-c", TRITON, address, json.dumps(ROWS)))
     assert found["live"] == [True, True]
     assert found["ready"] == found["version"] == [True, False]
     assert found["server"]["extensions"] == ["binary_tensor_data"]
     assert [item["name"] for item in found["model"]["inputs"]] == list(ROWS[0])
     assert found["model"]["versions"] == ["1"]
-    same(found["answers"], expected)
+    foreign(found["answers"], ROWS)
     assert len(found["answers"]) == 10
     assert found["id"] == "mine"
     nobody, version, missing, output = found["errors"]
@@ -238,31 +171,31 @@ def test_tritonclient(environment, address, expected):
     assert (output[0], "'none'" in output[1]) == ("400", True)
 
 
-def test_kserve(environment, address, expected):
-    programs = environment("kserve", "kserve==0.21.0")
-    said = run(programs / "python", "-W", "ignore", "-c", KSERVE, address, json.dumps(ROWS))
-    found = json.loads(said.splitlines()[-1])
+def test_kserve(environment, said, address, foreign):
+    programs = environment("kserve", ["kserve==0.21.0"])
+    text = said(programs / "python", "-W", "ignore", "-c", KSERVE, address, json.dumps(ROWS))
+    found = json.loads(text.splitlines()[-1])
     assert found["live"] == [True, True]
     assert found["ready"] == [True, True, True, False]
-    assert found["v1"] == {"predictions": expected[0]}
-    same(found["answers"], expected)
+    expected, _ = foreign(found["answers"], ROWS)
+    assert found["v1"] == {"predictions": expected}
     assert "400 Bad Request" in found["errors"][0]
     assert "row 0 does not have one value" in found["errors"][0]
     assert "model 'nothing' is not served here" in found["errors"][1]
 
 
-def test_schemathesis(environment, address, tmp_path):
-    programs = environment("schemathesis", "schemathesis==4.32.5")
+def test_schemathesis(environment, said, address, tmp_path):
+    programs = environment("schemathesis", ["schemathesis==4.32.5"])
     checks = (
         "not_a_server_error,status_code_conformance,content_type_conformance,"
         "response_schema_conformance"
     )
-    said = run(
+    text = said(
         programs / "schemathesis", "run", f"http://{address}/openapi.json",
         "--max-examples", "20", "--checks", checks, "--phases", "examples,coverage,fuzzing",
         "--generation-database", "none", "--seed", "1", cwd=tmp_path,
     )  # fmt: skip
-    assert re.search(r"(\d{3,}) generated, \1 passed", said), said[-3000:]
+    assert re.search(r"(\d{3,}) generated, \1 passed", text), text[-3000:]
     with urllib.request.urlopen(f"http://{address}/ping", timeout=30) as answer:
         assert answer.status == 200
 

@@ -217,14 +217,19 @@ def slow(make_slot):
     gate.set()
 
 
+def known_as_slow(rpc, gate, asked, make_infer):
+    """Ask so often that the model is known to be slow, and asked in a thread; then it waits."""
+    gate.set()
+    for _ in range(3):
+        rpc.v2("ModelInfer", make_infer(TWO))
+    gate.clear()
+    asked.clear()
+
+
 def test_a_deadline_ends_the_call_and_harms_no_other(slow, serving_rpc, make_infer):
     engine, gate, asked = slow
     with serving_rpc(engine) as rpc:
-        gate.set()
-        for _ in range(3):  # so that it is known to be slow, and asked in a thread
-            rpc.v2("ModelInfer", make_infer(TWO))
-        gate.clear()
-        asked.clear()
+        known_as_slow(rpc, gate, asked, make_infer)
         code, _ = rpc.refused(V2, "ModelInfer", make_infer(TWO), timeout=0.3)
         assert code == "DEADLINE_EXCEEDED"
         assert asked.is_set()
@@ -236,11 +241,7 @@ def test_a_deadline_ends_the_call_and_harms_no_other(slow, serving_rpc, make_inf
 def test_a_full_queue_is_unavailable_and_the_time_limit_a_deadline(slow, serving_rpc, make_infer):
     engine, gate, asked = slow
     with serving_rpc(engine, limits=Limits(queue=1, seconds=1.5)) as rpc:
-        gate.set()
-        for _ in range(3):
-            rpc.v2("ModelInfer", make_infer(TWO))
-        gate.clear()
-        asked.clear()
+        known_as_slow(rpc, gate, asked, make_infer)
         calls = [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)]
         assert asked.wait(10)
         calls += [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30) for _ in range(4)]
@@ -254,11 +255,7 @@ def test_a_full_queue_is_unavailable_and_the_time_limit_a_deadline(slow, serving
 def test_calls_that_come_together_are_predicted_together(slow, serving_rpc, make_infer):
     engine, gate, asked = slow
     with serving_rpc(engine) as rpc:
-        gate.set()
-        for _ in range(3):
-            rpc.v2("ModelInfer", make_infer(TWO))
-        gate.clear()
-        asked.clear()
+        known_as_slow(rpc, gate, asked, make_infer)
         calls = [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)]
         assert asked.wait(10)
         calls += [rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30) for _ in range(8)]
@@ -273,11 +270,7 @@ def test_calls_that_come_together_are_predicted_together(slow, serving_rpc, make
 def test_a_cancelled_call_harms_no_other(slow, serving_rpc, make_infer):
     engine, gate, asked = slow
     with serving_rpc(engine) as rpc:
-        gate.set()
-        for _ in range(3):
-            rpc.v2("ModelInfer", make_infer(TWO))
-        gate.clear()
-        asked.clear()
+        known_as_slow(rpc, gate, asked, make_infer)
         call = rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)
         assert asked.wait(10)
         call.cancel()
@@ -288,11 +281,7 @@ def test_a_cancelled_call_harms_no_other(slow, serving_rpc, make_infer):
 def test_stopping_answers_what_is_in_flight(slow, serving_rpc, make_infer):
     engine, gate, asked = slow
     with serving_rpc(engine) as rpc:
-        gate.set()
-        for _ in range(3):
-            rpc.v2("ModelInfer", make_infer(TWO))
-        gate.clear()
-        asked.clear()
+        known_as_slow(rpc, gate, asked, make_infer)
         call = rpc.stub(V2, "ModelInfer").future(make_infer(TWO), timeout=30)
         assert asked.wait(10)
         rpc.told.set()
