@@ -126,8 +126,9 @@ NUMBERS = st.one_of(st.just(0.0), st.floats(-2.0, 2.0).map(lambda x: round(x, 2)
 def test_verdict_is_that_of_mlflow(
     value: float, before: float, wanted: tuple[float | None, float | None, float | None, bool]
 ) -> None:
-    from mlflow.models import MetricThreshold
-    from mlflow.models.evaluation.validation import ModelValidationFailedException, _validate
+    import mlflow
+    from mlflow.models import EvaluationResult, MetricThreshold
+    from mlflow.models.evaluation.validation import ModelValidationFailedException
 
     threshold, step, share, greater = wanted
     if threshold is None and step is None and share is None:
@@ -140,7 +141,9 @@ def test_verdict_is_that_of_mlflow(
     )
     check({"m": item})
     try:
-        _validate({"m": item}, {"m": value}, {"m": before})
+        mlflow.validate_evaluation_results(
+            {"m": item}, EvaluationResult({"m": value}, {}), EvaluationResult({"m": before}, {})
+        )
         refused = False
     except ModelValidationFailedException:
         refused = True
