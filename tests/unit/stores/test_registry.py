@@ -1,8 +1,9 @@
 """The registry: the ledger decides, aliases follow, and what others did by hand is shown."""
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from lifecycle.errors import ModelNotFound
+from lifecycle.errors import ModelNotFound, RegistryError
 from lifecycle.records import ModelRef, ModelVersion
 from lifecycle.stores import registry
 from lifecycle.stores.ledger import Ledger, draft
@@ -64,7 +65,8 @@ def test_registering_gives_a_version_with_tags_and_an_entry(client, model, capfd
     assert [(entry.kind, entry.version) for entry in entries] == [
         ("register", n) for n in (1, 2, 3)
     ]
-    assert entries[0].extra == {"source": version.source, "digest": version.digest}
+    assert entries[0].extra["source"] == version.source
+    assert entries[0].extra["digest"] == version.digest
     assert "registered model" not in "".join(capfd.readouterr())
 
 
@@ -297,3 +299,40 @@ def test_a_plain_mlflow_version_starts_in_the_first_stage_too(client, logged_mod
     client.create_model_version("plain", logged_model(client))
     assert find(client, "plain/1", order=NEW).stage == "new"
     assert heal(client, "plain", order=NEW) == ()
+
+
+class Clashing:
+    """A client whose tags are written by somebody else at the same moment, so many times."""
+
+    def __init__(self, client, times, said):
+        self.client, self.times, self.said = client, times, said
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def set_model_version_tag(self, *given):
+        if self.times:
+            self.times -= 1
+            raise MlflowException(self.said)
+        self.client.set_model_version_tag(*given)
+
+
+UNIQUE = "(psycopg.errors.UniqueViolation) duplicate key value violates unique constraint"
+
+
+@pytest.mark.usefixtures("model")
+def test_two_that_write_one_tag_at_once_both_come_to_an_end(client):
+    move(client, 1, "production")
+    project(Clashing(client, 3, UNIQUE), "churn")
+    assert aliases(client) == {"champion": 1}
+    assert find(client, "churn/1").tags["lifecycle.stage"] == "production"
+    assert alias_warnings(client, "churn") == ()
+
+
+@pytest.mark.usefixtures("model")
+def test_a_write_that_is_refused_for_good_is_told(client):
+    move(client, 1, "production")
+    with pytest.raises(RegistryError, match="not allowed here"):
+        project(Clashing(client, 99, "not allowed here"), "churn")
+    with pytest.raises(RegistryError, match="duplicate key"):
+        project(Clashing(client, 99, UNIQUE), "churn")
