@@ -17,8 +17,8 @@ _RECORDS = (
     "ApprovalRequest", "Candidate", "Card", "Check", "Checks", "Decision", "Diagnosis",
     "DriftReport", "Entry", "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck",
     "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion",
-    "MonitorReport", "Outcome", "Performance", "Reproduction", "Retraining", "Scored", "Status",
-    "Training", "Transfer",
+    "MonitorReport", "Outcome", "Performance", "Reproduction", "Retraining", "Scored", "Served",
+    "Status", "Tenure", "Training", "Transfer", "Verification",
 )  # fmt: skip
 _ERRORS = (
     "ApprovalRefused", "ConfigError", "DataError", "DigestMismatch", "GateRefused",

@@ -12,8 +12,8 @@ NAMES = {
     "LogError", "Metric", "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused",
     "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Project",
     "RegistryError", "RegistryUnavailable", "Reproduction", "Retraining", "Scored",
-    "ServeError", "Status", "Training", "TrainingFailed", "Transfer", "TransitionRefused",
-    "UntrustedModel",
+    "ServeError", "Served", "Status", "Tenure", "Training", "TrainingFailed", "Transfer",
+    "TransitionRefused", "UntrustedModel", "Verification",
     "__version__", "compare", "load_config",
 }  # fmt: skip
 VERBS = {
