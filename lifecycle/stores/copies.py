@@ -7,9 +7,12 @@ What is put in carries a tag with the key of its transfer from its first moment,
 goes on after an interruption finds it and makes nothing twice.
 """
 
+import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import DigestMismatch, ModelNotFound
@@ -31,16 +34,23 @@ OWN = {
 }  # fmt: skip
 
 
-def take(client: "MlflowClient", version: ModelVersion, folder: Path) -> None:
+def take(
+    client: "MlflowClient",
+    version: ModelVersion,
+    folder: Path,
+    *,
+    stored: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Copy a version's files to `folder/model` and what is stored with it to `folder/lifecycle`.
 
     Args:
         client: of the registry that it is in.
         version: adopted.
         folder: an empty one.
+        stored: the sha256 of what is stored with it, by address, as its registration recorded.
 
     Raises:
-        DigestMismatch: the files, before or after the copy, are not those that were registered.
+        DigestMismatch: something, before or after the copy, is not what was registered.
         ModelNotFound: files are gone.
     """
     with artifacts.files(client, version) as source:
@@ -52,23 +62,35 @@ def take(client: "MlflowClient", version: ModelVersion, folder: Path) -> None:
     data_run = spec.data_run_id or spec_run
     for run_id in dict.fromkeys((spec_run, data_run)):
         parts = [] if run_id == spec_run else ["data"]
-        _take(client, run_id, "/".join([runs.FOLDER, *parts]), folder)
+        _take(client, run_id, "/".join([runs.FOLDER, *parts]), folder, stored)
     compiled = version.tags.get(artifacts.COMPILED, "")
     if compiled.startswith(files.PREFIX):
         files.verify_file(folder / runs.FOLDER / "compiled" / "model.onnx", compiled)
 
 
-def _take(client: "MlflowClient", run_id: str, path: str, folder: Path) -> None:
+def _take(
+    client: "MlflowClient", run_id: str, path: str, folder: Path, stored: Mapping[str, str]
+) -> None:
     with answers(f"run {run_id}"):
         found = client.list_artifacts(run_id, path)
     for item in found:
         if item.is_dir:
             if item.path != f"{runs.FOLDER}/{LEFT}":
-                _take(client, run_id, item.path, folder)
+                _take(client, run_id, item.path, folder, stored)
             continue
+        address = f"runs:/{run_id}/{item.path}"
+        content = contents.content(client, address)
+        found = hashlib.sha256(content).hexdigest()
+        if stored.get(address, found) != found:
+            raise DigestMismatch(
+                f"the file is not the one that was registered: found sha256 {found}, registered"
+                f" {stored[address]}",
+                where=address,
+                fix="look at who changed it with `lifecycle verify`, and restore it",
+            )
         target = folder / item.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(contents.content(client, f"runs:/{run_id}/{item.path}"))
+        target.write_bytes(content)
 
 
 def put(

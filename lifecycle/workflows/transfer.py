@@ -82,7 +82,8 @@ def transfer(
     }
     bundle = _bundle(here, origin, version, entries)
     with tempfile.TemporaryDirectory(prefix="lifecycle-") as scratch:
-        copies.take(here, version, Path(scratch))
+        stored = birth.extra.get("stored") or {}
+        copies.take(here, version, Path(scratch), stored=stored)
         with _elsewhere(config, to) as there:
             target_name = name or version.name
             _check_other(there, target_name, birth, version)

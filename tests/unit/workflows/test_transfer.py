@@ -208,6 +208,21 @@ def test_changed_files_are_not_carried_over(serving, prod):
     assert "transfer" not in dict(kinds(serving))
 
 
+def test_changed_rows_are_not_carried_over(serving, prod):
+    client = connect(serving)
+    spec = artifacts.spec(client, registry.find(client, "churn/1"))
+    root = artifacts.local(client.get_run(spec.data_run_id).info.artifact_uri)
+    path = root / "lifecycle" / "data" / "holdout.parquet"
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n")
+    try:
+        with pytest.raises(DigestMismatch, match=r"not the one that was registered.*holdout"):
+            transfer(serving, "churn/1", to=address(prod))
+    finally:
+        path.write_bytes(before)
+    assert kinds(prod) == []
+
+
 def test_a_model_is_not_carried_to_itself(serving, tmp_path):
     with pytest.raises(TransitionRefused, match="the same model as here"):
         transfer(serving, "churn/1", to=serving.tracking_uri)
