@@ -308,9 +308,9 @@ def _compared(
 def difference(before: Output, after: Output, *, regression: bool) -> float:
     """The largest difference of two answers to the same rows.
 
-    >>> one, two = Output(np.array([1.0, 200.0])), Output(np.array([1.0, 201.0]))
+    >>> one, two = Output(np.array([1.0, 4.0])), Output(np.array([1.0, 5.0]))
     >>> difference(one, two, regression=True)
-    0.005
+    0.25
 
     Returns:
         Of scores as they are, of numbers as a share of the largest recorded one; 0 where only
