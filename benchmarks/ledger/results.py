@@ -40,7 +40,8 @@ LONG = """
 ## A long ledger
 
 Seconds. `read` and `append` are one call in a process that runs already; the commands are whole
-processes, best of three, and `import mlflow` is what each of them begins with.
+processes, in brackets the seconds of the processor that they used, and `import mlflow` is what each
+of them begins with.
 
 | registry | entries | read | append | import mlflow | history | --json | --at | verify | load |
 |---|---|---|---|---|---|---|---|---|---|
@@ -72,7 +73,13 @@ def row(name: str, cell: Cell | None, keys: Sequence[str]) -> str:
     shown = {**cell}
     if "broken" in cell:
         shown["broken"] = len(cell["broken"]) + len(cell["failed"])
-    return f"| {name} | " + " | ".join(figure(shown.get(key)) for key in (*keys, "load")) + " |\n"
+    return f"| {name} | " + " | ".join(_both(shown, key) for key in (*keys, "load")) + " |\n"
+
+
+def _both(cell: Cell, key: str) -> str:
+    """A figure, with that of the processor where there is one."""
+    used = cell.get(f"{key} cpu")
+    return figure(cell.get(key)) + (f" ({figure(used)})" if used is not None else "")
 
 
 def figure(value: object) -> str:

@@ -44,3 +44,8 @@ def test_every_row_has_the_columns_of_its_head():
 def test_figures(value, shown):
     assert figure(value) == shown
     assert row("sqlite", {"a": value, "load": 1}, ["a"]) == f"| sqlite | {shown} | 1 |\n"
+
+
+def test_a_command_has_the_time_of_the_processor_beside_its_own():
+    cell = {"entries": 10_000, "history": 14.0, "history cpu": 3.25, "load": 13.0}
+    assert "| 14.00 (3.25) |" in document({"sqlite, long": cell}, "x")
