@@ -1,7 +1,7 @@
 """Error rates of the gates: `python benchmarks/gates/run.py`.
 
 Prints the tables and writes them to RESULTS.md. What was measured is kept in the folder `.partial`
-next to it; `--resume` goes on from there.
+next to it; `--resume` goes on from there. `--write` measures nothing and writes what is kept.
 """
 
 import argparse
@@ -34,7 +34,8 @@ LEGEND = """\
 Each figure is the share of repetitions and its 95 % interval (Clopper & Pearson). *Refused* is a
 candidate that any of the gates fails; *not enough evidence* one that none fails and some leave
 open, which is neither. `all` are the default gates but latency, at their default limits; alpha is
-5 % for all of them together."""
+5 % for all of them together. A row may have fewer repetitions than asked for, where a run was
+ended; `--resume` goes on."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,14 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.setdefault(threads, "1")
     kept = given.output.parent / ".partial" / "chunks.jsonl"
     kept.parent.mkdir(parents=True, exist_ok=True)
-    if not given.resume:
+    if not (given.resume or given.write):
         kept.unlink(missing_ok=True)
     started = time.perf_counter()
     done = read(kept)
     todo = [
         (place, first, min(CHUNK, count - first))
         for place, row in enumerate(ROWS)
-        if given.only in row.name
+        if given.only in row.name and not given.write
         for count in [max(CHUNK, round(given.repetitions * row.share))]
         for first in range(0, count, CHUNK)
         if f"{row.name}|{first}" not in done
@@ -80,6 +81,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--resume", action="store_true", help="go on from a run that was ended")
+    parser.add_argument("--write", action="store_true", help="write what is kept, measure nothing")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     return parser.parse_args(arguments)
 
@@ -172,7 +174,8 @@ def document(done: dict[str, Any], *, command: str, minutes: float) -> str:
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     machine = f"{processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = ["# Error rates of the gates", "", f"{today}, {machine}, {versions}.", ""]
-    lines += [f"Measured in {minutes:.1f} minutes, load {os.getloadavg()[0]:.1f} at the end.", ""]
+    load = f"load {os.getloadavg()[0]:.1f}"
+    lines += [f"The last part was measured in {minutes:.1f} minutes, {load} at the end.", ""]
     lines += [f"    {command}", "", LEGEND, ""]
     for title in dict.fromkeys(row.table for row in ROWS):
         lines += table(title, done)
