@@ -71,12 +71,13 @@ def schema(spec: ModelSpec, logged: Traffic) -> list[str]:
     """What of the requests' columns the candidate does not fit; empty when it fits them.
 
     An optional column that the version which answered did not take cannot be in the log: nothing
-    is said of it.
+    is said of it, nor of target, time and key, which a model without a signature is sent, too.
     """
     names = {column.name for column in spec.features}
     if not names:
         return []
-    has = {str(name) for name in logged.rows.columns} - logged.hidden
+    roles = {spec.target, spec.time, spec.key}
+    has = {str(name) for name in logged.rows.columns} - logged.hidden - roles
     found = [
         f"requests have {name!r}, which the candidate was not trained on"
         for name in logged.rows.columns

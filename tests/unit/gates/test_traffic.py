@@ -189,3 +189,10 @@ def test_scores_and_labels_are_compared_where_there_are() -> None:
         (Output(np.full(60, "yes", dtype=object)), Outcome.FAIL),
     ):
         assert found(frame, given, own=frame, answers=answers)["traffic.answers"].outcome is outcome
+
+
+def test_target_time_and_key_may_be_sent_along() -> None:
+    """A model without a signature takes any column, and the log keeps what came."""
+    asked = rows(400, 1).assign(y=1.0)
+    (columns, *_) = traffic(replace(GIVEN, traffic=Traffic(asked)))
+    assert columns.outcome is Outcome.PASS, columns.reason
