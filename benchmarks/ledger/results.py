@@ -39,7 +39,7 @@ TITLES = {
 LONG = """
 ## A long ledger
 
-Seconds. `read` and `append` are one call in a process that runs already; the commands are whole
+Seconds. `read` and `append` are one call in a process that has read the ledger before; commands are whole
 processes, in brackets the seconds of the processor that they used, and `import mlflow` is what each
 of them begins with.
 
