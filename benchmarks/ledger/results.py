@@ -40,8 +40,8 @@ LONG = """
 ## A long ledger
 
 Seconds. `read` and `append` are one call in a process that has read the ledger before; commands are
-whole processes, in brackets the seconds of the processor that they used, and `import mlflow` is what
-each of them begins with.
+whole processes, in brackets the seconds of the processor that they used, and `import mlflow` is
+what each of them begins with.
 
 | registry | entries | read | append | import mlflow | history | --json | --at | verify | load |
 |---|---|---|---|---|---|---|---|---|---|
