@@ -38,7 +38,7 @@ check: lint test  ## what to run before a commit
 check-all: check test-slow test-lowest  ## what CI runs: check, the slow parts, the lowest versions
 
 test-slow: $(VENV)/.installed-test  ## tests that take minutes: wheels, environments, notebooks
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow --durations 30 $(ARGS)
 
 test-lowest: $(LOWEST)/.installed  ## a fast part of the tests with the lowest versions we declare
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not slow" -W default tests/unit tests/conformance $(ARGS)
