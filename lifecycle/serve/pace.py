@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 INLINE_NS = 1_000_000  # what takes longer is predicted in a thread of its own
-LONGEST_NS = 4_000_000  # what requests that are put together take at most
+LONGEST_NS = 10_000_000  # what requests that are put together take at most
 BOUNDLESS = 1 << 30  # rows
 _SHARE = 0.2  # weight of the newest measurement
 _PATIENCE = 4  # calls
@@ -72,7 +72,7 @@ class Pace:
         """How many rows a call may have, to end in time.
 
         >>> Pace(row=20_000.0).affordable()
-        200
+        500
         """
         each = self.row or self.call / 100
         return int(LONGEST_NS / each) if each else BOUNDLESS

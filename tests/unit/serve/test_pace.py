@@ -82,9 +82,9 @@ def test_more_rows_are_never_expected_to_be_faster(calls):
     ("pace", "rows"),
     [
         (Pace(), BOUNDLESS),
-        (Pace(call=4_000_000.0), 100),  # nothing known of rows: they are taken to cost a little
-        (Pace(call=9_000.0, row=7_000.0), 571),
-        (Pace(call=9_000.0, row=10.0), 400_000),
+        (Pace(call=10_000_000.0), 100),  # nothing known of rows: they are taken to cost a little
+        (Pace(call=9_000.0, row=7_000.0), 1_428),
+        (Pace(call=9_000.0, row=10.0), 1_000_000),
         (Pace(row=1e9), 0),
     ],
 )
