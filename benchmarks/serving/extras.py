@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from cells import Cell, Kept
 from processes import HERE, BenchError, Load, Running, cores
-from servers import SERVERS, Place, check, requests, start
+from servers import SERVERS, Place, Server, check, requests, start
 from subjects import Subject
 from turns import WARM_SECONDS, drive, placed, run, said
 
@@ -18,6 +18,8 @@ EACH = 32  # connections a worker: as many requests meet in a batch of one as of
 HALF = 0.5
 WORKERS = "workers"
 LATENCY = "latency"
+STEADY = 10  # seconds: one stall of the machine is then no hundredth of them
+FIXED = ("uvicorn", "granian")  # what a fixed answer takes: the limit of p99 / p50 here
 
 
 def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
@@ -61,24 +63,31 @@ def two_workers(subject: Subject, given: argparse.Namespace, kept: Kept) -> None
 
 
 def latency(subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
-    """Open-loop latency at half of the capacity that wrk found just before."""
-    cells = [Cell(OURS.name, subject.name, LATENCY, turn) for turn in range(given.rounds)]
+    """Open-loop latency at half of the capacity that wrk found just before; the limit's, too."""
+    for server in (OURS, *(SERVERS[name] for name in FIXED if name in given.servers)):
+        if server is OURS or subject.name == "linear":
+            _latency(server, subject, given, kept)
+
+
+def _latency(server: Server, subject: Subject, given: argparse.Namespace, kept: Kept) -> None:
+    cells = [Cell(server.name, subject.name, LATENCY, turn) for turn in range(given.rounds)]
     if all(kept.has(cell) for cell in cells):
         return
-    place = placed(OURS, subject, given)
-    said(f"{subject.name}: latency at half of its capacity")
+    place = placed(server, subject, given)
+    said(f"{subject.name}: {server.name}: latency at half of its capacity")
     try:
-        running, _ = start(OURS, place, cores()[0])
+        running, _ = start(server, place, cores()[0])
     except BenchError as error:
         kept.add(cells[0], {"failed": str(error)})
         return
     with running:
-        file, path = requests(OURS, place, 1), OURS.path(subject.name)
+        file, path = requests(server, place, 1), server.path(subject.name)
         for cell in cells:
             try:
-                full = run(running, OURS, place, FULL, given.seconds)
+                full = run(running, server, place, FULL, given.seconds)
                 rate = HALF * full["per_second"]
-                kept.add(cell, open_loop(place.port, path, str(file), rate, given.seconds))
+                seconds = max(given.seconds, STEADY)
+                kept.add(cell, open_loop(place.port, path, str(file), rate, seconds))
             except BenchError as error:
                 kept.add(cell, {"failed": str(error)})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cells import Kept
 from environments import PACKAGES, versions
-from extras import LATENCY, WORKERS
+from extras import FIXED, LATENCY, WORKERS
 from processes import HERE
 from servers import KNOWN, OWN, PEERS, SERVERS
 from subjects import ASKED, SUBJECTS
@@ -223,20 +223,22 @@ def rest(kept: Kept) -> list[str]:
 def latencies(kept: Kept) -> list[str]:
     """Open-loop latency."""
     body = []
-    for model in measured(kept):
-        figures = ("rate", "p50_us", "p99_us", "late_p99_us", "busy")
-        found = [kept.median("ours", model, LATENCY, figure) for figure in figures]
+    figures = ("rate", "p50_us", "p99_us", "late_p99_us", "busy")
+    for model, name in [(model, name) for model in measured(kept) for name in ("ours", *FIXED)]:
+        found = [kept.median(name, model, LATENCY, figure) for figure in figures]
         rate, half, tail, late, busy = (value or 0.0 for value in found)
         if rate:
+            ratio = f"{tail / half:.2g}" if name in FIXED else TAIL.judged(tail / half, "")
             body.append([
-                SUBJECTS[model].title, shown(rate), shown(half), shown(tail),
-                TAIL.judged(tail / half, ""), shown(late), f"{100 * busy:.0f} %",
+                SERVERS[name].title, SUBJECTS[model].title, shown(rate), shown(half), shown(tail),
+                ratio, shown(late), f"{100 * busy:.0f} %",
             ])  # fmt: skip
-    heads = ["model", "requests/s", "p50, µs", "p99, µs", "p99 / p50", "client late, p99, µs",
-             "client busy"]  # fmt: skip
+    heads = ["server", "model", "requests/s", "p50, µs", "p99, µs", "p99 / p50",
+             "client late, p99, µs", "client busy"]  # fmt: skip
     note = (
         "Poisson arrivals at half of the server's own capacity at 64 connections; latency counts "
-        "from when a request was due. Where the client was late by as much, the figure is its own."
+        "from when a request was due. Where the client was late by as much, the figure is its own. "
+        "The limit gives a fixed answer: what it shows is the machine's and the client's."
     )
     return ["## Latency at half of the capacity, open loop", "", note, "",
             *markdown(heads, body)] if body else []  # fmt: skip
