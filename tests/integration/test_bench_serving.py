@@ -429,6 +429,8 @@ def test_cells_are_kept_and_a_line_that_was_cut_off_is_measured_again(tmp_path: 
     assert not kept.has(Cell("ours", "linear", "16", 2))
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
     assert kept.cells["ours|linear|16|0"]["load"] >= 0
+    for cell in kept.cells.values():
+        cell["nice"] = 0
     assert "niceness" not in written(kept)
     kept.cells["ours|linear|16|0"]["nice"] = -10
     assert "; niceness -10 and 0. This run" in written(kept)
@@ -528,13 +530,16 @@ def test_start_memory_workers_and_latency_have_their_rows(tmp_path: Path):
     )
     told = {"rate": 5000.0, "p50_us": 100.0, "p99_us": 450.0, "late_p99_us": 9.0, "busy": 0.25}
     kept.add(Cell("ours", "linear", "latency"), told)
+    kept.add(Cell("uvicorn", "linear", "latency"), told | {"p99_us": 2500.0})
     text = written(kept)
     assert table(text, "## Start")[-1] == [
         "`lifecycle serve`", "linear", "2.5 s (≤ 4 s)", "1.8 s", "**310 MB** (missed: ≤ 300 MB)",
         "**25 %** (missed: ≤ 15 %)", "200",
     ]  # fmt: skip
-    row = table(text, "## Latency at half")[-1]
-    assert row == ["linear", "5,000", "100", "450", "4.5 (≤ 5)", "9.0", "25 %"]
+    assert table(text, "## Latency at half")[-2:] == [
+        ["`lifecycle serve`", "linear", "5,000", "100", "450", "4.5 (≤ 5)", "9.0", "25 %"],
+        ["HTTP limit: raw ASGI on uvicorn", "linear", "5,000", "100", "2,500", "25", "9.0", "25 %"],
+    ]
 
 
 def test_a_peer_that_is_ahead_is_named(tmp_path: Path):
