@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import long
 import places
 import races
-from results import PARTS, Cell, document
+from ledger_tables import PARTS, Cell, document
 
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect

@@ -319,7 +319,8 @@ def difference(before: Output, after: Output, *, regression: bool) -> float:
     if regression:
         old, new = (np.asarray(item.prediction, dtype=float) for item in (before, after))
         scale = float(np.nanmax(np.abs(old), initial=0.0)) or 1.0
-        return _largest(old / scale, new / scale)
+        with np.errstate(over="ignore"):  # what is infinitely far is so
+            return _largest(old / scale, new / scale)
     if before.scores is None and after.scores is None:
         return 0.0
     if before.scores is None or after.scores is None or before.scores.shape != after.scores.shape:

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks" / "ledger"))
 
-from results import PARTS, document, figure, row
+from ledger_tables import PARTS, document, figure, row
 
 RACE = {
     "entries": 400, "decisions": 731, "killed": 0, "broken": {}, "failed": [], "p50_ms": 7.125,

@@ -231,7 +231,7 @@ def test_the_process_has_a_group_of_its_own_in_our_session(tmp_path, monkeypatch
     assert int(session) == os.getsid(0)
 
 
-def test_the_process_has_the_lowest_priority(tmp_path, monkeypatch):
+def test_the_process_has_a_low_priority(tmp_path, monkeypatch):
     code = upkeep._CODE.partition("from lifecycle")[0]
     monkeypatch.setattr(upkeep, "_CODE", f"{code} print('{{\"merged\":', os.nice(0), '}}')")
-    assert apart(tmp_path).merged == 19
+    assert apart(tmp_path).merged == min(19, os.nice(0) + upkeep._NICENESS)
