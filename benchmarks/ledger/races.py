@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 NAME = "races"
-PAUSE = (0.2, 1.2)  # seconds between two kills
+PAUSE = (0.05, 0.5)  # seconds between two kills
 FOLLOW = 5  # every so many moves a writer brings the aliases in line
 WAIT = 30  # seconds that a call may take while all others write, too
 

@@ -42,8 +42,9 @@ def skill(given: GateInput) -> list[GateResult]:
     A model that learned from shuffled labels on few rows may by luck point the right way: each
     direction is as likely as its opposite. Where there is no champion to compare with, a logistic
     or linear regression is fitted on the hold-out rows themselves, in five parts of which each is
-    answered by a model of the other four. A candidate that is 95 % surely worse than that, and
-    worse by more than 0.05, is refused.
+    answered by a model of the other four; stretches of time stay whole, since a model of the same
+    day's rows would know more than any that was trained before. A candidate that is 95 % surely
+    worse than that, and worse by more than 0.05, is refused.
     """
     name, none = no_skill(given)
     found = [_chance(given, name, none)]
@@ -113,7 +114,7 @@ def _plain(given: GateInput, name: str) -> list[GateResult]:
     if not inputs.shape[1] or not FEWEST <= len(truth) <= MOST or rarest < 2 * FOLDS:
         return []
     ways = clusters(given)
-    plain = plain_answers(inputs, truth, classes, groups=ways[0] if ways else None)
+    plain = plain_answers(inputs, truth, classes, groups=ways[-1] if ways else None)
     found = paired_difference(
         name, truth, given.answers, plain, classes, weights=given.weights, blocks=ways
     )
@@ -147,12 +148,14 @@ def plain_answers(
         inputs: (n, m) numbers, none missing.
         truth: (n,) labels or values.
         classes: the labels; empty in a regression.
-        groups: (n,) rows of one number are answered together.
+        groups: (n,) from 0; rows of one number, and of its neighbours, are answered together.
     """
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    part = (np.arange(len(truth)) if groups is None else groups) % FOLDS
-    part = np.random.default_rng(0).permutation(FOLDS)[part]
+    if groups is None:
+        part = np.arange(len(truth)) % FOLDS
+    else:  # neighbours in one part: what a day has to itself is of no use to the next week
+        part = groups * FOLDS // (int(groups.max()) + 1)
     labels = np.array(classes, dtype=object)
     answers = np.zeros((len(truth), max(len(classes), 1)))
     for fold in np.unique(part):

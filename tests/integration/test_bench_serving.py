@@ -629,7 +629,7 @@ def test_one_command_trains_serves_checks_measures_and_goes_on(tmp_path: Path):
     assert "`lifecycle serve`, log off" in text
     assert "granian RSGI, linear, start: it is not installed" in text
     assert table(text, "## Start")[-1][-1] == "200"
-    assert len(table(text, "## Latency at half")) == 3
+    assert len(table(text, "## Latency at half")) == 4  # the limit has a row, too
     assert "ours|linear|2 workers|0" in (output.parent / ".partial" / "cells.jsonl").read_text()
     again = bench(*given, "--servers=ours,uvicorn", "--resume", "--parts=throughput")
     assert again.returncode == 0

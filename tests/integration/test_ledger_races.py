@@ -30,7 +30,8 @@ def race(run_forked, template_database, tmp_path):
         found = json.loads(done.stdout.splitlines()[-1])
         assert found["broken"] == {}, found
         assert found["failed"] == [], done.stderr[-3000:]
-        assert found["killed"] == kills
+        # some may have ended just before they were to be killed
+        assert min(1, kills) <= found["killed"] <= kills
         return found
 
     return run

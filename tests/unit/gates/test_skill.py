@@ -194,3 +194,34 @@ def test_rows_of_one_key_count_together() -> None:
     apart = skill(many)[0]
     assert together.low < apart.low
     assert "rows of one 'who' count together (40)" in together.reason
+
+
+def test_a_plain_model_does_not_learn_from_the_same_day() -> None:
+    """What a day has to itself helps nobody who was trained before it."""
+    rng = np.random.default_rng(5)
+    day = np.repeat(np.arange(40), 50)
+    own = rng.normal(size=(40, 3))  # the day's weather: the same for all of its rows
+    late = rng.normal(size=40) * 1.5
+    lasting = rng.normal(size=2000)
+    y = (rng.random(2000) < 1 / (1 + np.exp(-(lasting + late[day])))).astype(int)
+    frame = pd.DataFrame(own[day], columns=list("abc")).assign(
+        x=lasting,
+        y=y,
+        who=np.arange(2000) // 2,
+        ts=pd.Timestamp("2026-01-01") + pd.to_timedelta(day, unit="D"),
+    )
+    columns = tuple(Column(name, "double") for name in "abcx")
+    scores = 1 / (1 + np.exp(-lasting))
+    spec = ModelSpec(
+        1,
+        "binary",
+        columns,
+        target="y",
+        time="ts",
+        key="who",
+        classes=(0, 1),
+        primary_metric="roc_auc",
+    )
+    output = Output((scores > 0.5).astype(int), np.column_stack([1 - scores, scores]))
+    asked = GateInput(LoadedModel(spec, "sklearn", lambda _columns: output), frame, output)
+    assert {item.outcome for item in skill(asked)} == {Outcome.PASS}
