@@ -200,17 +200,18 @@ def test_a_plain_model_does_not_learn_from_the_same_day() -> None:
     """What a day has to itself helps nobody who was trained before it."""
     rng = np.random.default_rng(5)
     day = np.repeat(np.arange(40), 50)
-    own = rng.normal(size=(40, 3))  # the day's weather: the same for all of its rows
+    weather = [f"w{number}" for number in range(30)]
+    own = rng.normal(size=(40, 30))  # the day's weather: the same for all of its rows
     late = rng.normal(size=40) * 1.5
     lasting = rng.normal(size=2000)
     y = (rng.random(2000) < 1 / (1 + np.exp(-(lasting + late[day])))).astype(int)
-    frame = pd.DataFrame(own[day], columns=list("abc")).assign(
+    frame = pd.DataFrame(own[day], columns=weather).assign(
         x=lasting,
         y=y,
         who=np.arange(2000) // 2,
         ts=pd.Timestamp("2026-01-01") + pd.to_timedelta(day, unit="D"),
     )
-    columns = tuple(Column(name, "double") for name in "abcx")
+    columns = tuple(Column(name, "double") for name in [*weather, "x"])
     scores = 1 / (1 + np.exp(-lasting))
     spec = ModelSpec(
         1,
