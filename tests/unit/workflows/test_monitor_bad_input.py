@@ -1,6 +1,7 @@
 """Tables, profiles and moments that cannot be used: a clear answer, and nothing is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,13 +22,21 @@ def recorded(config: Config) -> int:
     return len(client.search_runs([experiment.experiment_id])) if experiment else 0
 
 
-def with_profile(config: Config, text: str) -> Config:
-    """The champion with another profile stored."""
-    client = connect(config)
+@pytest.fixture
+def with_profile(serving: Config) -> Iterator[Callable[[str], Config]]:
+    """The champion with another profile stored; its own is put back, since others use its files."""
+    client = connect(serving)
     version = registry.find(client, "churn")
     run_id = artifacts.spec(client, version).data_run_id or version.tags["lifecycle.spec_run"]
-    runs.log_files(client, run_id, {"data/profile.json": text})
-    return config
+    file = client.download_artifacts(run_id, "lifecycle/data/profile.json")
+    before = Path(file).read_text(encoding="utf-8")
+
+    def store(text: str) -> Config:
+        runs.log_files(client, run_id, {"data/profile.json": text})
+        return serving
+
+    yield store
+    store(before)
 
 
 def test_no_rows_are_not_enough_evidence(serving: Config, make_churn: Make) -> None:
@@ -50,20 +59,24 @@ def test_a_table_of_something_else_is_refused(serving: Config) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 1}', "[]", '{"v": 99}'])
-def test_a_damaged_profile_is_named(serving: Config, make_churn: Make, text: str) -> None:
+def test_a_damaged_profile_is_named(
+    serving: Config, make_churn: Make, with_profile: Callable[[str], Config], text: str
+) -> None:
     with pytest.raises(LifecycleError) as told:
-        monitor(with_profile(serving, text), make_churn(60).drop(columns="churned"))
+        monitor(with_profile(text), make_churn(60).drop(columns="churned"))
     assert told.value.fix
     assert recorded(serving) == 0
 
 
-def test_the_profile_of_another_model_is_refused(serving: Config, make_churn: Make) -> None:
+def test_the_profile_of_another_model_is_refused(
+    serving: Config, make_churn: Make, with_profile: Callable[[str], Config]
+) -> None:
     from lifecycle.drift import build_profile
     from lifecycle.workflows.compare import to_polars
 
     other = build_profile(to_polars(pd.DataFrame({"bread": [1.0, 2.0] * 40}), "reference"))
     with pytest.raises(DataError, match="stored with churn/1 is of another model"):
-        monitor(with_profile(serving, other.dumps()), make_churn(60))
+        monitor(with_profile(other.dumps()), make_churn(60))
     assert recorded(serving) == 0
 
 
