@@ -22,18 +22,6 @@ from lifecycle.workflows.promote import read_report
 SPEC = ModelSpec(1, "regression", (Column("x", "double"),))
 
 
-@pytest.fixture
-def client(serving):
-    return connect(serving)
-
-
-@pytest.fixture
-def second(client) -> ModelVersion:
-    """The champion's twin."""
-    first = registry.find(client, "churn/1")
-    return registry.register(client, "churn", model_uri=first.source, tags=dict(first.tags))
-
-
 def test_a_verdict_is_kept_where_the_ledger_says(serving, client, second):
     report = gate(serving, second)
     assert (report.name, report.version, report.champion) == ("churn", 2, 1)

@@ -23,18 +23,6 @@ DAY = 86_400_000_000  # microseconds
 
 
 @pytest.fixture
-def client(serving):
-    return connect(serving)
-
-
-@pytest.fixture
-def second(client) -> ModelVersion:
-    """The champion's twin."""
-    first = registry.find(client, "churn/1")
-    return registry.register(client, "churn", model_uri=first.source, tags=dict(first.tags))
-
-
-@pytest.fixture
 def log(serving, client) -> Iterator[Callable[..., None]]:
     """Log rows as a version's answers to them."""
     model = artifacts.load(client, registry.find(client, "churn/1"), serving)
