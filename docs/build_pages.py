@@ -91,6 +91,7 @@ def _kind(annotation: str) -> str:
         "float": "number",
         "bool": "true or false",
         "tuple[str, ...]": "list of texts",
+        "tuple[float, ...]": "list of numbers",
         "Mapping[str, float]": "table of numbers",
     }
     if annotation.startswith("Literal["):

@@ -185,6 +185,31 @@ class RetrainConfig:
 
 
 @dataclass(frozen=True)
+class RolloutConfig:
+    """`[rollout]`: how a new version reaches users, and on which evidence."""
+
+    strategy: Literal["shadow", "canary", "ab"] = "canary"  # where none is named
+    after_retrain: bool = False  # what a retraining made and the gates passed is rolled out
+    steps: tuple[float, ...] = (1, 5, 25, 50, 100)  # percent that the challenger answers
+    margins: tuple[float, ...] = (5, 2, 1.5, 1.25)  # times worse that is allowed to leave a step
+    # names of lifecycle.rollout.guards or "module:attribute", each NAME[:COLUMN[=VALUE]][<=LIMIT]
+    guards: tuple[str, ...] = ("errors", "latency", "invalid")
+    alpha: float = 0.05  # share of harmless rollouts that may be rolled back
+    hold_back: float = 5.0  # percent that the champion keeps at the last step
+    step_minutes: float = 0.0  # that a step lasts at least
+    max_hours: float = 0.0  # that a rollout lasts at most; 0: any
+    at_end: Literal["hold", "rollback", "promote"] = "hold"  # what becomes of it then
+    every_seconds: float = 30.0  # between two looks of the controller
+    lease_seconds: float = 900.0  # after which another controller takes over
+    controller: bool = False  # the server runs the controller by its side
+    sample: float = 100.0  # shadow: percent of requests that are copied
+    queue: int = 1024  # shadow: copies that may wait; further ones are dropped and counted
+    differing: float = 0.1  # shadow: largest share of labels that differ
+    shift: float = 0.05  # shadow: largest mean difference of scores, or of answers in spreads
+    scale: float = 1.25  # shadow: how much wider or narrower scores may be spread
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that can be set."""
 
@@ -204,6 +229,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
     path: str = ""  # the file it was read from; empty: none
 
     @property
@@ -316,10 +342,7 @@ def _convert(value: Any, hint: Any, key: str, where: str) -> Any:
         hint = next(item for item in arguments if item is not type(None))
         return None if value is None else _convert(value, hint, key, where)
     if origin is tuple:
-        items = value.split(",") if isinstance(value, str) else value
-        if isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items):
-            return tuple(item.strip() for item in items)
-        raise ConfigError(f"{key!r} is {value!r}; write a list of strings", where=where)
+        return _listed(value, arguments[0], key, where)
     if isinstance(value, Mapping) and origin is not None:
         return {name: _convert(item, float, f"{key}.{name}", where) for name, item in value.items()}
     if isinstance(hint, type):
@@ -327,6 +350,19 @@ def _convert(value: Any, hint: Any, key: str, where: str) -> Any:
             return converted
     expected = getattr(hint, "__name__", "table")
     raise ConfigError(f"{key!r} is {value!r}; expected {expected}", where=where)
+
+
+def _listed(value: Any, kind: type, key: str, where: str) -> tuple[Any, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if kind is str:
+        if isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items):
+            return tuple(item.strip() for item in items)
+        raise ConfigError(f"{key!r} is {value!r}; write a list of strings", where=where)
+    if isinstance(items, (list, tuple)):
+        found = [one for item in items for one in _scalar(item, kind)]
+        if len(found) == len(items):
+            return tuple(found)
+    raise ConfigError(f"{key!r} is {value!r}; write a list of numbers", where=where)
 
 
 def _scalar(value: Any, kind: type) -> Iterator[Any]:

@@ -121,3 +121,21 @@ def test_environment_and_arguments_agree(seed: int, holdout: float):
     environ = {"LIFECYCLE_TRAIN_SEED": str(seed), "LIFECYCLE_TRAIN_HOLDOUT": repr(holdout)}
     given_here = Config().with_values(train__seed=seed, train__holdout=holdout)
     assert load_config(environ=environ) == given_here
+
+
+@pytest.mark.parametrize("text", ["1, 10,100", "1.0,10,100.0"])
+def test_lists_of_numbers_are_read_from_the_environment(text):
+    config = load_config(environ={"LIFECYCLE_ROLLOUT_STEPS": text})
+    assert config.rollout.steps == (1.0, 10.0, 100.0)
+
+
+def test_lists_of_numbers_are_read_from_a_file():
+    write("[rollout]\nsteps = [1, 2.5, 100]\n")
+    assert load_config(environ={}).rollout.steps == (1.0, 2.5, 100.0)
+
+
+@pytest.mark.parametrize("value", ['["1", "many"]', "[true]", "5", '"1,,2"'])
+def test_what_is_no_list_of_numbers_is_refused(value):
+    write(f"[rollout]\nmargins = {value}\n")
+    with pytest.raises(ConfigError, match="write a list of numbers"):
+        load_config(environ={})

@@ -1,0 +1,1 @@
+"""MLflow's own command for rollouts: `mlflow deployments create -t lifecycle:/churn …`."""
