@@ -16,8 +16,9 @@ __version__ = "0.1.0"
 _RECORDS = (
     "ApprovalRequest", "Candidate", "Card", "Check", "Checks", "Decision", "Diagnosis",
     "DriftReport", "Entry", "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck",
-    "GateReport", "GateResult", "History", "Metric", "ModelRef", "ModelSpec", "ModelVersion",
-    "MonitorReport", "Outcome", "Performance", "Reproduction", "Retraining", "Scored", "Served",
+    "GateReport", "GateResult", "GuardEvidence", "History", "Look", "Metric", "ModelRef",
+    "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Reproduction",
+    "Retraining", "Rollout", "RolloutPlan", "RolloutSpec", "RolloutStatus", "Scored", "Served",
     "Status", "Tenure", "Training", "Transfer", "Verification",
 )  # fmt: skip
 _ERRORS = (

@@ -6,14 +6,15 @@ import lifecycle as lc
 
 NAMES = {
     "ApprovalRefused", "ApprovalRequest", "Candidate", "Card", "Check", "Checks", "Config",
-    "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch", "DriftReport",
-    "Entry", "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck", "GateRefused",
-    "GateReport", "GateResult", "History", "LabelError", "LedgerError", "LifecycleError",
-    "LogError", "Metric", "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused",
+    "ConfigError", "DataError", "Decision", "Diagnosis", "DigestMismatch", "DriftReport", "Entry",
+    "Erasure", "Evaluation", "Exported", "Feedback", "FolderCheck", "GateRefused", "GateReport",
+    "GateResult", "GuardEvidence", "History", "LabelError", "LedgerError", "LifecycleError",
+    "LogError", "Look", "Metric", "MissingExtra", "ModelNotFound", "ModelRef", "ModelRefused",
     "ModelSpec", "ModelVersion", "MonitorReport", "Outcome", "Performance", "Project",
-    "RegistryError", "RegistryUnavailable", "Reproduction", "Retraining", "Scored",
-    "ServeError", "Served", "Status", "Tenure", "Training", "TrainingFailed", "Transfer",
-    "TransitionRefused", "UntrustedModel", "Verification",
+    "RegistryError", "RegistryUnavailable", "Reproduction", "Retraining", "Rollout", "RolloutPlan",
+    "RolloutSpec", "RolloutStatus", "Scored", "ServeError", "Served", "Status", "Tenure",
+    "Training", "TrainingFailed", "Transfer", "TransitionRefused", "UntrustedModel",
+    "Verification",
     "__version__", "compare", "load_config",
 }  # fmt: skip
 VERBS = {
@@ -21,6 +22,8 @@ VERBS = {
     "train", "register", "evaluate", "gate", "promote", "rollback", "history", "status", "score",
     "feedback", "erase", "monitor", "checks", "retrain", "adopt",
     "request", "approve", "reject",
+    "rollout", "rollout_plan", "rollout_status", "rollout_look", "rollout_step", "rollout_promote",
+    "rollout_abort", "rollout_resume", "rollout_explain",
 }  # fmt: skip
 
 

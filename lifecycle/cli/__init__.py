@@ -11,7 +11,8 @@ from lifecycle.cli import training
 from lifecycle.cli import releasing
 from lifecycle.cli import serving
 from lifecycle.cli import monitoring
+from lifecycle.cli import rollouts
 from lifecycle.cli import auditing
 from lifecycle.cli.group import main
 
-__all__ = ["auditing", "main", "monitoring", "releasing", "serving", "training"]
+__all__ = ["auditing", "main", "monitoring", "releasing", "rollouts", "serving", "training"]

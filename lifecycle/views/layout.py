@@ -23,7 +23,22 @@ class Strip:
     heights: tuple[float, ...]
 
 
-Cell = str | Bars  # a second line of a text is smaller where that can be done
+@dataclass(frozen=True)
+class Gauge:
+    """How much of something is reached, drawn as a bar, with words beside or below it.
+
+    Attributes:
+        share: 0 to 1; what lies outside is drawn as the nearer end.
+        words: what the bar says.
+        mark: of the filled part.
+    """
+
+    share: float
+    words: str
+    mark: str = PLAIN
+
+
+Cell = str | Bars | Gauge  # a second line of a text is smaller where that can be done
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class Sheet:
     rows: Sequence[tuple[Cell, ...]] = ()
     marks: Sequence[str] = ()  # one a row
     notes: Sequence[str] = field(default_factory=tuple)
-    facts: Sequence[tuple[str, str | Strip]] = ()
+    facts: Sequence[tuple[str, str | Strip | Gauge]] = ()
     said: Sequence[str] = ()
     rest: Sequence[tuple[str, ...]] = ()
     folded: str = ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from lifecycle.views import svg
 from lifecycle.views.bars import Bars
-from lifecycle.views.layout import BAD, GOOD, PLAIN, UNSURE, Cell, Sheet
+from lifecycle.views.layout import BAD, GOOD, PLAIN, UNSURE, Cell, Gauge, Sheet, Strip
 from lifecycle.views.sheets import sheet
 from lifecycle.views.svg import clean
 
@@ -39,6 +39,7 @@ STYLE = """
 .lifecycle td.bars{padding:4px 8px 0}
 .lifecycle .facts td{border:0;padding:0 12px 1px 8px;white-space:normal}
 .lifecycle .facts td:first-child{opacity:.75;white-space:nowrap}
+.lifecycle .gauge{display:inline-flex;gap:8px;align-items:center}
 .lifecycle small{display:block;opacity:.75}
 .lifecycle summary{cursor:pointer;margin:6px 0 0 8px}
 .lifecycle p{margin:4px 0 0 8px;opacity:.85;overflow-wrap:anywhere}
@@ -58,9 +59,9 @@ def block(record: Any) -> str:
     edge = COLOURS[shown.mark] if shown.mark else "rgba(128,128,128,.5)"
     parts = ['<div class="lifecycle">']
     parts.append(f'<b class="title" style="border-color:{edge}">{clean(shown.title)}</b>')
-    facts = [(name, words) for name, words in shown.facts if isinstance(words, str)]
+    facts = [(name, what) for name, what in shown.facts if not isinstance(what, Strip)]
     if facts:
-        rows = "".join(f"<tr><td>{clean(a)}</td><td>{clean(b)}</td></tr>" for a, b in facts)
+        rows = "".join(f"<tr><td>{clean(name)}</td><td>{_fact(b)}</td></tr>" for name, b in facts)
         parts.append(f'<table class="facts">{rows}</table>')
     parts.extend(shown.pictures)
     if shown.rows:
@@ -73,6 +74,24 @@ def block(record: Any) -> str:
     parts.extend(f"<p>{clean(note)}</p>" for note in shown.notes)
     parts.append("</div>")
     return "\n".join(parts)
+
+
+def _fact(what: str | Gauge) -> str:
+    if isinstance(what, str):
+        return clean(what)
+    return f'<span class="gauge">{_gauge(what, 240)}{clean(what.words)}</span>'
+
+
+def _gauge(what: Gauge, wide: int) -> str:
+    """A bar; what is more than nothing can be seen."""
+    share = min(1.0, max(0.0, what.share))
+    filled = max(2.0, share * wide) if share > 0 else 0.0
+    colour = COLOURS[what.mark] if what.mark else svg.FILLED
+    shapes = [
+        f'<path d="M0 2h{wide}v8H0z" fill="currentColor" opacity=".15"/>',
+        f'<path d="M0 2h{filled:.4g}v8H0z" fill="{colour}"/>',
+    ]
+    return svg.frame(wide, 12, what.words, "", shapes)
 
 
 def _cells(row: tuple[str, ...]) -> str:
@@ -106,6 +125,8 @@ def _row(row: tuple[Cell, ...], mark: str, words: str | None) -> str:
     for cell in rest:
         if isinstance(cell, Bars):
             cells.append(f'<td class="bars">{svg.histogram(cell, name, words or "")}</td>')
+        elif isinstance(cell, Gauge):
+            cells.append(f"<td>{_gauge(cell, 96)}<small>{clean(cell.words)}</small></td>")
         else:
             kind = ' class="words"' if len(cell) > LONG else ""
             cells.append(f"<td{kind}>{_text(cell)}</td>")

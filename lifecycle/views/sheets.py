@@ -5,7 +5,8 @@
 'churn: 12 labels accepted'
 
 Terminal and notebook draw the same sheet. To give a record a view, register a function here;
-those of monitoring are in `monitor_sheets` and `check_sheets`, the ledger's in `history_sheets`.
+those of monitoring are in `monitor_sheets` and `check_sheets`, the ledger's in `history_sheets`,
+those of rollouts in `rollout_sheets` and `plan_sheets`.
 """
 
 from functools import singledispatch
@@ -21,6 +22,8 @@ from lifecycle.views import (
     gate_sheets,
     history_sheets,
     monitor_sheets,
+    plan_sheets,
+    rollout_sheets,
 )
 from lifecycle.views.layout import (
     BAD,
@@ -139,6 +142,11 @@ sheet.register(records.Reproduction, audit_sheets.reproduction)
 sheet.register(records.SigningKey, audit_sheets.signing_key)
 
 
+sheet.register(records.RolloutStatus, rollout_sheets.status)
+sheet.register(records.Rollout, rollout_sheets.rollout)
+sheet.register(records.Look, rollout_sheets.look)
+sheet.register(records.GuardEvidence, rollout_sheets.evidence)
+sheet.register(records.RolloutPlan, plan_sheets.plan)
 sheet.register(records.ApprovalRequest, approval_sheets.request)
 sheet.register(records.History, history_sheets.history)
 sheet.register(records.Served, history_sheets.served)

@@ -15,6 +15,7 @@ from lifecycle.views.bars import Bars, percent, short
 from lifecycle.views.layout import harmless, middle
 
 REFERENCE, LIVE = "#8a8f98", "#d1495b"
+FILLED = "#3d85c6"  # of a bar that is neither good nor bad
 WIDTH, HEIGHT = 210, 76
 TOP, BASE = 12.0, 58.0  # of the bars
 NULL = 30.0  # width kept for null rows where there are any

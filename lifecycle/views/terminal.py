@@ -8,6 +8,7 @@ r"""Sheets in a terminal, drawn with rich.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
+from math import ceil
 from typing import Any
 
 from rich.box import ASCII, SIMPLE_HEAD
@@ -17,12 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lifecycle.views.bars import BLOCKS, PLAIN_BLOCKS, Bars, spark
-from lifecycle.views.layout import BAD, GOOD, PLAIN, UNSURE, Cell, Sheet, harmless
+from lifecycle.views.layout import BAD, GOOD, PLAIN, UNSURE, Cell, Gauge, Sheet, harmless
 from lifecycle.views.sheets import sheet
 
 STYLES = {GOOD: "green", BAD: "red", UNSURE: "yellow", PLAIN: ""}
 NARROW = 6  # characters that any column keeps
 ROOMY = 110  # characters from which on a row's sentence stands beside it
+GAUGE, WIDE_GAUGE = 12, 30  # characters of a bar in a table, and above it
 UNKNOWN_WIDTH = 140  # of a pipe or file
 AS_ASCII = str.maketrans({"→": "->", "±": "+/-", "…": "...", "★": "*"})
 
@@ -95,8 +97,17 @@ class _Pen:
         """A cell: a text, or two lines of bars and what they do not say."""
         if isinstance(cell, str):
             return Text(self.written(cell))
+        if isinstance(cell, Gauge):
+            return Text("\n").join([self.gauge(cell, GAUGE), Text(self.written(cell.words))])
         lines = [spark(side, self.ramp) for side in (cell.reference, cell.live) if side]
         return Text("\n".join([*lines, *map(self.written, cell.notes())]))
+
+    def gauge(self, cell: Gauge, wide: int) -> Text:
+        """A bar; whatever is more than nothing can be seen, and is full only where it is."""
+        share = min(1.0, max(0.0, cell.share))
+        filled = wide if share >= 1.0 else min(wide - 1, ceil(share * wide))
+        full, empty = ("█", "░") if self.ramp == BLOCKS else ("#", ".")
+        return Text.assemble((full * filled, STYLES[cell.mark]), (empty * (wide - filled), "dim"))
 
 
 def _facts(shown: Sheet, pen: _Pen) -> Table:
@@ -106,6 +117,9 @@ def _facts(shown: Sheet, pen: _Pen) -> Table:
     for name, what in shown.facts:
         if isinstance(what, str):
             table.add_row(pen.written(name), Text(pen.written(what)))
+        elif isinstance(what, Gauge):
+            bar = pen.gauge(what, WIDE_GAUGE)
+            table.add_row(pen.written(name), bar.append(f" {pen.written(what.words)}", style=""))
         else:
             table.add_row(pen.written(name), Text(spark(what.heights, pen.ramp, top=1.0)))
     return table

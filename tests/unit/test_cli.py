@@ -15,8 +15,11 @@ COMMANDS = [
     "demo", "init", "train", "evaluate", "gate", "promote", "rollback", "history", "score", "serve",
     "keys", "feedback", "erase", "status", "adopt", "drift", "monitor", "checks", "retrain",
     "verify", "export", "transfer", "card", "reproduce", "sign", "signing-key", "doctor",
-    "request", "approve", "reject",
+    "request", "approve", "reject", "rollout",
 ]  # fmt: skip
+OF_ROLLOUTS = ["start", "status", "step", "promote", "abort", "resume", "run", "explain"]
+VERBS = [(name,) for name in COMMANDS if name != "rollout"]
+VERBS += [("rollout", name) for name in OF_ROLLOUTS]
 
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -37,18 +40,26 @@ def test_every_command_of_the_surface_is_there():
     assert list(main.commands) == COMMANDS or set(main.commands) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_json_and_config(name: str, capfd):
-    code, out, _ = run(capfd, name, "--help")
+def command_of(path: tuple[str, ...]) -> click.Command:
+    found: click.Command = main
+    for name in path:
+        assert isinstance(found, click.Group)
+        found = found.commands[name]
+    return found
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_command_has_help_json_and_config(path: tuple[str, ...], capfd):
+    code, out, _ = run(capfd, *path, "--help")
     assert code == 0
     assert "--json" in out
     assert "--config" in out
     assert out.splitlines()[0].startswith("Usage: ")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_has_help_or_speaks_for_itself(name: str):
-    command = main.commands[name]
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_option_has_help_or_speaks_for_itself(path: tuple[str, ...]):
+    command = command_of(path)
     plain = {"target", "time", "key", "reason", "to", "output", "port", "workers", "validation"}
     for parameter in command.params:
         if isinstance(parameter, click.Option):

@@ -3,6 +3,9 @@
 >>> import lifecycle as lc
 >>> lc.Project("churn", target="churned").config.target
 'churned'
+
+The loop's verbs are written out here; those of rollouts are in `rollouts.py` and those for auditors
+in `auditing.py`, and the class takes them over by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,37 +14,30 @@ from typing import TYPE_CHECKING, Any, overload
 
 from lifecycle.config import Config, load_config
 from lifecycle.errors import ConfigError
+from lifecycle.project import auditing, rollouts
+from lifecycle.project.references import Data, Reference, named_ref
 from lifecycle.records import (
     ApprovalRequest,
     Candidate,
-    Card,
     Checks,
     Erasure,
     Evaluation,
-    Exported,
     Feedback,
     GateReport,
     History,
-    ModelRef,
     ModelVersion,
     MonitorReport,
-    Reproduction,
     Retraining,
     Scored,
     Served,
     Status,
     Training,
-    Transfer,
-    Verification,
 )
 
 if TYPE_CHECKING:
     from datetime import date
 
     import pandas as pd
-
-Reference = ModelVersion | ModelRef | str | int
-Data = Any  # pandas or polars frame, or the path of a Parquet or CSV file
 
 
 class Project:
@@ -206,60 +202,11 @@ class Project:
 
         return history(self.config) if at is None else history_at(self.config, at)
 
-    def verify(self, *, head: str | Path | None = None) -> Verification:
-        """Recompute the ledger's chain, and compare aliases and files with what it recorded.
-
-        Args:
-            head: a digest, or the file that `lifecycle history --head` wrote.
-        """
-        from lifecycle.workflows.verify import verify
-
-        return verify(self.config, head=head)
-
-    def export_audit(
-        self,
-        folder: str | Path,
-        *,
-        version: Reference | None = None,
-        year: int | None = None,
-        files: bool = False,
-    ) -> Exported:
-        """Write the evidence of a version, a year or all of it as a folder to check offline.
-
-        Args:
-            folder: one that is not there yet.
-            version: only what is about this one.
-            year: only what happened in it, UTC.
-            files: copy the model's files, too, not their digests alone.
-        """
-        from lifecycle.workflows.export import export_audit
-
-        ref = self.name if version is None else self._ref(version)
-        return export_audit(self.config, folder, ref=ref, year=year, files=files)
-
-    def transfer(self, version: Reference, *, registry: str, name: str = "") -> Transfer:
-        """Carry a version with its evidence to another registry, once; its gates judge it there.
-
-        Args:
-            version: of this registry.
-            registry: the tracking URI of the other one.
-            name: of the model there; by default as here.
-        """
-        from lifecycle.workflows.transfer import transfer
-
-        return transfer(self.config, self._ref(version), to=registry, name=name)
-
-    def card(self, version: Reference, *, output: str | Path | None = None) -> Card:
-        """A version's model card, made of what is recorded; `output` ends with .md or .html."""
-        from lifecycle.workflows.card import card
-
-        return card(self.config, self._ref(version), output=output)
-
-    def reproduce(self, version: Reference, *, data: Data = None) -> Reproduction:
-        """Train a version again on its recorded rows, or on `data` that are the same; compare."""
-        from lifecycle.workflows.reproduce import reproduce
-
-        return reproduce(self.config, self._ref(version), data=data)
+    verify = auditing.verify
+    export_audit = auditing.export_audit
+    transfer = auditing.transfer
+    card = auditing.card
+    reproduce = auditing.reproduce
 
     def status(self) -> Status:
         """What serves, how, and what the last check said."""
@@ -384,6 +331,16 @@ class Project:
 
         return retrain(self.config, data, validation=validation, if_flagged=if_flagged)
 
+    rollout = rollouts.rollout
+    rollout_plan = rollouts.rollout_plan
+    rollout_status = rollouts.rollout_status
+    rollout_look = rollouts.rollout_look
+    rollout_step = rollouts.rollout_step
+    rollout_promote = rollouts.rollout_promote
+    rollout_abort = rollouts.rollout_abort
+    rollout_resume = rollouts.rollout_resume
+    rollout_explain = rollouts.rollout_explain
+
     def adopt(
         self, version: Reference, *, reference: Data = None, target: str | None = None
     ) -> ModelVersion:
@@ -394,6 +351,4 @@ class Project:
         return adopt(self.config, self._ref(version), reference=reference, target=known)
 
     def _ref(self, version: Reference) -> str:
-        if isinstance(version, ModelVersion):
-            return version.ref
-        return f"{self.name}/{version}" if isinstance(version, int) else str(version)
+        return named_ref(self.name, version)
