@@ -80,6 +80,8 @@ class Tally(Record):
 
     A unit is a request or, where requests have keys, a key until its first event. Of a number,
     `s`, `v` and `w` are the sums of the contrast with the champion's arm, in the order of time.
+    A step may be told in blocks of time: arms are held against each other within a block, so that
+    labels which reach the arms at different delays compare the same hours.
     """
 
     guard: str  # as in the spec; empty: the requests themselves
@@ -91,6 +93,7 @@ class Tally(Record):
     s: float = 0.0
     v: float = 0.0
     w: float = 0.0
+    block: int = 0  # of time within the step
 
 
 @dataclass(frozen=True)
