@@ -22,6 +22,7 @@ from lifecycle.serve.logs import echoed, noted
 from lifecycle.serve.outward import masked
 from lifecycle.serve.protocols import mlflow
 from lifecycle.serve.rows import Rows
+from lifecycle.serve.shadow import Shadow
 from lifecycle.serve.state import uncompiled
 from lifecycle.serve.wire import (
     Asked,
@@ -65,6 +66,7 @@ class App:
         guard: looks at each request first; None: everyone may ask.
         early: looks at each head whose body is still to come; None: all of them may come.
         limits: how many requests it takes on.
+        shadow: is given copies of what is answered; None: nothing is.
 
     Attributes:
         trace: follows each request and its answer; None: nobody does.
@@ -77,12 +79,13 @@ class App:
         guard: Guard | None = None,
         early: Guard | None = None,
         limits: Limits | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.service, self.guard, self.early = service, guard, early
         self.engine = service.engine
         makers = [named(name, PROTOCOLS, kind="protocol") for name in PROTOCOLS]
         self.routes = Routes(route for routes in makers for route in routes(service))
-        self._batcher = Batcher(self.engine, limits)
+        self._batcher = Batcher(self.engine, limits, shadow)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-decode")
         self._chores = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-chores")
         self._waiting = 0

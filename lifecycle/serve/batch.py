@@ -30,11 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from lifecycle.errors import LifecycleError, LogError
+from lifecycle.errors import LifecycleError, LogError, PredictionFailed
 from lifecycle.models.predicting import Output, Table
 from lifecycle.serve.engine import Answer, Choice, Engine
 from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.rows import Rows
+from lifecycle.serve.shadow import Shadow
 from lifecycle.serve.wire import Refused
 
 OFTEN = 256  # rows of one call, however long each takes: many models cost as much for one
@@ -91,10 +92,13 @@ class Batcher:
     Args:
         engine: answers.
         limits: what it takes on.
+        shadow: is given copies of what is answered; None: nothing is.
     """
 
-    def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
-        self.engine, self.limits = engine, limits or Limits()
+    def __init__(
+        self, engine: Engine, limits: Limits | None = None, shadow: Shadow | None = None
+    ) -> None:
+        self.engine, self.limits, self.shadow = engine, limits or Limits(), shadow
         self._lines: dict[str, _Line] = {}
         self._count = 0
         self._soon = self._flushing = self._watched = False
@@ -230,6 +234,8 @@ class Batcher:
                 else:
                     for asked, answer in zip(batch, answers, strict=True):
                         _tell(asked, answer)
+                    if self.shadow is not None:
+                        self.shadow.offer(batch, rows, answers)
                     continue
             start = 0
             for asked in batch:
@@ -253,8 +259,12 @@ class Batcher:
             answer = self.engine.record(choice, rows, output, begun=begun)
         except Exception as error:  # noqa: BLE001 - the client is told
             _tell(asked, error)
+            if self.shadow is not None and isinstance(error, PredictionFailed):
+                self.shadow.offer([asked], rows, [error])
         else:
             _tell(asked, answer)
+            if self.shadow is not None:
+                self.shadow.offer([asked], rows, [answer])
 
     def _in_thread(self, line: _Line, batch: Batch) -> None:
         loop = asyncio.get_running_loop()

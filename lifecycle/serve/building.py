@@ -21,6 +21,7 @@ from lifecycle.serve.guard import Guard
 from lifecycle.serve.hooks import Hooks
 from lifecycle.serve.pauses import settle
 from lifecycle.serve.reload import Watch
+from lifecycle.serve.shadow import Shadow
 from lifecycle.serve.slots import SlotTable
 from lifecycle.serve.state import gauges, state, uncompiled
 from lifecycle.serve.telemetry import Telemetry
@@ -38,6 +39,7 @@ class Built:
     watch: Watch
     writer: PredictionWriter
     counts: Counts
+    shadow: Shadow
     telemetry: Telemetry | None = None
 
     def start(self) -> None:
@@ -53,6 +55,7 @@ class Built:
         """End the threads and seal the log; safe to call twice."""
         self.watch.stop()
         self.app.close()
+        self.shadow.close()
         self.writer.close()
         self.counts.write()
         if self.telemetry is not None:
@@ -76,26 +79,32 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
     watch.load()
     writer = PredictionWriter.of(config.log)
     engine.writer = writer
+    shadow = Shadow(
+        lambda: engine.table,
+        directory=config.log.dir,
+        queue=config.rollout.queue,
+        seal_seconds=config.log.seal_seconds,
+    )
     service = Service(
         engine, add_labels=labeller(engine, config), max_body=config.serve.max_body_mb << 20
     )
     limits = Limits(config.serve.queue, config.serve.batch_rows, config.serve.timeout_seconds)
     early = guard.admit if guard is not None else None
-    app = App(service, guard=guard, early=early, limits=limits)
+    app = App(service, guard=guard, early=early, limits=limits, shadow=shadow)
     counts = Counts(engine.figures, shared)
     if shared is not None:
         service.total = counts.total
     models = [ref.name for ref in watch.refs if ref.alias]
     service.hook = Hooks(config.serve.webhook_secret, models=models, hurry=watch.hurry).take
-    service.gauges += [watch.gauges, lambda: gauges(writer)]
-    service.state = lambda: state(service, watch, writer, guard)
+    service.gauges += [watch.gauges, lambda: gauges(writer), shadow.gauges]
+    service.state = lambda: state(service, watch, writer, guard, shadow)
     telemetry = None
     if config.serve.otlp:
         telemetry = Telemetry(
             config.serve.otlp, engine.figures, app.routes, first=lambda: engine.table.first
         )
         app.trace = telemetry.trace
-    return Built(app, watch, writer, counts, telemetry)
+    return Built(app, watch, writer, counts, shadow, telemetry)
 
 
 def labeller(engine: Engine, config: Config) -> AddLabels:

@@ -14,6 +14,7 @@ from lifecycle.records import ModelSpec  # noqa: F401 - is used above
 from lifecycle.serve.guard import Guard
 from lifecycle.serve.outward import outward
 from lifecycle.serve.reload import Watch
+from lifecycle.serve.shadow import Shadow
 from lifecycle.serve.wire import Gauge, Service
 from lifecycle.stores.predictions import PredictionWriter
 
@@ -31,7 +32,11 @@ def uncompiled(loaded: LoadedModel) -> str:
 
 
 def state(
-    service: Service, watch: Watch, writer: PredictionWriter, guard: Guard | None
+    service: Service,
+    watch: Watch,
+    writer: PredictionWriter,
+    guard: Guard | None,
+    shadow: Shadow | None = None,
 ) -> dict[str, Any]:
     """The answer of `GET /status`, as JSON types; of the worker that is asked.
 
@@ -40,6 +45,7 @@ def state(
         watch: follows the registry.
         writer: the prediction log.
         guard: asks for API keys; None: nobody is asked.
+        shadow: copies requests; None: nothing does.
     """
     models = []
     reasons = service.engine.figures.reasons
@@ -56,7 +62,9 @@ def state(
                     "not_compiled": outward(uncompiled(loaded)),
                 }
             )
-        models.append({"model": name, "serving": arms, "refused": reasons.get(name, "")})
+        told = {"model": name, "serving": arms, "refused": reasons.get(name, "")}
+        copied = shadow.state(name) if shadow is not None else None
+        models.append(told | ({"shadow": copied} if copied is not None else {}))
     return {
         "ready": service.ready,
         "draining": service.draining,

@@ -97,7 +97,7 @@ def work(
                 runner.run(answer(built, config, listener, announce, tls=tls))
         finally:
             built.close()
-            if built.app.predicting:
+            if built.app.predicting or built.shadow.stuck:
                 os._exit(0)  # Python would wait for the thread, and so for ever
 
 
