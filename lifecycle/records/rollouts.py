@@ -57,6 +57,9 @@ class Rollout(Record):
     holder: str = ""  # the controller that has the lease
     generation: int = 0  # of that lease: decisions of an older one do not count
     until: str = ""  # when the lease ends
+    history: tuple[
+        tuple[float, ...], ...
+    ] = ()  # the shares of each step so far; (): it was left out
 
     @property
     def open(self) -> bool:

@@ -15,6 +15,8 @@ from hashlib import blake2b
 from lifecycle.errors import ModelNotFound
 from lifecycle.records import Arm, Plan
 
+ASKED = "asked"  # the arm of a version that a request asks for by itself
+
 
 def place(salt: str, key: str) -> float:
     """Where a key lies, evenly spread over 0 (included) to 1 (excluded).
@@ -48,18 +50,17 @@ def assign(plan: Plan, key: str | None, *, draw: float = 0.0) -> Arm:
 
 
 def override(plan: Plan, version: int) -> Arm:
-    """The arm of the version that a request asks for by itself.
+    """The version that a request asks for by itself; such an answer counts for no arm.
 
     >>> from lifecycle.rollout.plan import only
-    >>> override(only("churn", 7), 7).name
-    'champion'
+    >>> override(only("churn", 7), 7)
+    Arm(name='asked', version=7, share=0.0)
 
     Raises:
         ModelNotFound: the plan has no such version; names those that it has.
     """
-    for arm in plan.arms:
-        if arm.version == version:
-            return arm
+    if any(arm.version == version for arm in plan.arms):
+        return Arm(ASKED, version, 0.0)
     served = ", ".join(str(arm.version) for arm in plan.arms)
     raise ModelNotFound(
         f"version {version} is not served", where=plan.model, fix=f"ask for one of: {served}"

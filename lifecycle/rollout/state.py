@@ -71,6 +71,7 @@ __all__ = [
     "stepped",
 ]
 
+MOST_LEFT_OUT = 100  # steps that an entry may leave out; more is damage
 ENDS = (PROMOTED, ROLLED_BACK, ABORTED, FINISHED)
 
 
@@ -207,6 +208,7 @@ def _begun(entry: Entry, current: int | None) -> Rollout | None:
         since=entry.time,
         reason=entry.reason,
         run_id=str(entry.extra.get("run") or ""),
+        history=(shares_at(spec, 0),),
     )
     if current is not None and current != spec.arms[0].version:
         why = f"version {current}, not {spec.arms[0].version}, is in production"
@@ -289,7 +291,10 @@ def _stepped(now: Rollout, entry: Entry) -> Rollout:
     whole = all(isfinite(item) and 0.0 <= item <= 1.0 for item in shares)
     if len(shares) != len(spec.arms) or not whole or not isclose(fsum(shares), 1.0, abs_tol=1e-9):
         return now
-    return replace(now, step=step, shares=shares, since=entry.time)
+    if step > now.step + MOST_LEFT_OUT:
+        return now
+    past = now.history + ((),) * (step - len(now.history))
+    return replace(now, step=step, shares=shares, since=entry.time, history=(*past, shares))
 
 
 def _count(value: Any) -> int:

@@ -3,7 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import ModelNotFound
-from lifecycle.records import Arm, Plan
+from lifecycle.records import Arm, Plan, Rollout, RolloutSpec
+from lifecycle.rollout import state
 from lifecycle.rollout.assignment import assign, override, place
 from lifecycle.rollout.plan import checked, only
 
@@ -78,7 +79,7 @@ def test_a_lone_surrogate_in_a_key_is_a_key():
 
 
 def test_a_version_can_be_asked_for():
-    assert override(plan_of(0.1), 2).name == "arm0"
+    assert override(plan_of(0.1), 2) == Arm("asked", 2, 0.0)
     with pytest.raises(ModelNotFound, match=r"version 9 is not served \(churn\).*one of: 7"):
         override(only("churn", 7), 9)
 
@@ -121,7 +122,7 @@ def test_one_arm_answers_everybody_whatever_the_draw(draw):
 def test_an_arm_without_a_share_meets_nobody_and_can_be_asked_for():
     plan = plan_of(0.0, 0.0)
     assert {assign(plan, f"c{index}").name for index in range(2000)} == {"champion"}
-    assert override(plan, 3).name == "arm1"
+    assert override(plan, 3) == Arm("asked", 3, 0.0)
 
 
 def test_a_smaller_share_only_gives_people_back_to_the_champion():
@@ -138,3 +139,58 @@ def test_a_version_that_does_not_serve_names_those_that_do(version):
         override(plan_of(0.1, 0.2), version)
     assert caught.value.fix == "ask for one of: 1, 2, 3"
     assert caught.value.where == "churn"
+
+
+def test_who_asks_for_the_champion_counts_for_no_arm_either():
+    assert override(plan_of(0.1), 1) == Arm("asked", 1, 0.0)
+    assert override(only("churn", 7), 7).name == "asked"
+
+
+def rollout(steps, hold_back, salt="r1"):
+    pair = (Arm("champion", 1, 0.0), Arm("challenger", 2, 0.0))
+    spec = RolloutSpec("churn", "canary", pair, steps, hold_back=hold_back, salt=salt)
+    return [
+        state.plan_of(Rollout(spec, 1, step=step, shares=state.shares_at(spec, step)))
+        for step in range(len(steps))
+    ]
+
+
+RISING = st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True).map(sorted)
+
+
+@given(percents=RISING, hold_back=st.floats(0, 0.5), key=st.text(max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_who_has_met_the_challenger_keeps_it_through_all_steps(percents, hold_back, key):
+    steps = tuple(item / 100 for item in percents if item / 100 < 1.0 - hold_back)
+    plans = rollout((*steps, 1.0), hold_back)
+    met = [assign(plan, key).name == "challenger" for plan in plans]
+    assert met == sorted(met)
+
+
+def test_the_hold_back_is_kept_from_the_challenger_at_every_step():
+    plans = rollout((0.01, 0.05, 0.25, 0.5, 1.0), 0.05)
+    keys = [f"customer-{index}" for index in range(20_000)]
+    kept = [key for key in keys if assign(plans[-1], key).name == "champion"]
+    assert len(kept) / len(keys) == pytest.approx(0.05, abs=0.006)
+    assert {assign(plan, key).name for plan in plans for key in kept} == {"champion"}
+
+
+@given(percents=RISING)
+@settings(max_examples=10, deadline=None)
+def test_each_step_realises_its_share(percents):
+    plans = rollout(tuple(item / 100 for item in percents), 0.0)
+    keys = [f"k{index}" for index in range(2500)]
+    for plan, percent in zip(plans, percents, strict=True):
+        met = sum(assign(plan, key).name == "challenger" for key in keys)
+        assert met / len(keys) == pytest.approx(percent / 100, abs=0.05)
+
+
+@given(first=st.text(max_size=8), second=st.text(max_size=8))
+@settings(max_examples=15, deadline=None)
+def test_salts_are_independent(first, second):
+    if first == second:
+        return
+    keys = [f"k{index}" for index in range(1500)]
+    one, two = (rollout((0.5, 1.0), 0.0, salt)[0] for salt in (first, second))
+    both = sum(assign(one, key).name == assign(two, key).name for key in keys)
+    assert both / len(keys) == pytest.approx(0.5, abs=0.08)
