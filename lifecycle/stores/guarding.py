@@ -15,12 +15,23 @@ from functools import cached_property
 from lifecycle.approvals import objection
 from lifecycle.config import ApprovalsConfig
 from lifecycle.records import Entry
+from lifecycle.records.rollouts import Rollout
+from lifecycle.rollout.state import rollouts
 from lifecycle.stages import MOVES, ORDER, PRODUCTION, STAGING, Standing, standing
-from lifecycle.stores.aliases import CHALLENGER, PROJECTED, STAGE
+from lifecycle.stores.aliases import (
+    CHALLENGER,
+    PROJECTED,
+    ROLLOUT,
+    SHADOW,
+    STAGE,
+    said_of_model,
+    said_of_versions,
+    tried,
+)
 
 SCHEME = "lifecycle+"  # what the address of a guarded store begins with
 OURS = "lifecycle."  # what our tags begin with
-ALIASES = ("champion", "previous", STAGING, CHALLENGER)
+ALIASES = ("champion", "previous", STAGING, CHALLENGER, SHADOW)
 VERDICT = "lifecycle.gate"
 VERDICT_DIGEST = "lifecycle.gate_digest"
 FREE = ("lifecycle.drift", "lifecycle.last_check")  # what monitoring says, at any time
@@ -45,6 +56,11 @@ class Guard:
         """Who is where."""
         return standing(self.entries, self.order)
 
+    @cached_property
+    def rollouts(self) -> tuple[Rollout, ...]:
+        """All that there were."""
+        return rollouts(self.entries)
+
     def alias(self, alias: str, version: int) -> str:
         """Against setting an alias."""
         if not self.entries or alias not in ALIASES:
@@ -61,7 +77,7 @@ class Guard:
         if not self.entries or alias not in ALIASES:
             return ""
         meant = self._meant(alias)
-        if meant is None or (alias == CHALLENGER and meant == self.now.production):
+        if meant is None:
             return ""
         return f"the ledger says that {alias} is version {meant}"
 
@@ -86,9 +102,10 @@ class Guard:
     def deletion(self, version: int | None = None) -> str:
         """Against deleting a version, or the whole model."""
         serving = self.now.production
-        if serving is None or version not in (None, serving):
-            return ""
-        return f"version {serving} is in production"
+        if serving is not None and version in (None, serving):
+            return f"version {serving} is in production"
+        tried_now = [arm.version for item in self.rollouts if item.open for arm in item.spec.arms]
+        return f"version {version} is being rolled out" if version in tried_now else ""
 
     def rename(self) -> str:
         """Against another name, under which there would be no ledger."""
@@ -109,6 +126,9 @@ class Guard:
             here = self.now.stages.get(version)
             meant = f"{here!r}" if here else "nothing"
             return "" if value == here else f"the ledger says of {key}: {meant}"
+        if key == ROLLOUT:
+            meant = said_of_versions(self.rollouts).get(version, "")
+            return "" if value == meant else f"the ledger says of {key}: {meant or 'nothing'}"
         if key in (VERDICT, VERDICT_DIGEST):
             return self._verdict(version, key, value)
         if not self.entries or present.get(key, value) == value:
@@ -119,6 +139,9 @@ class Guard:
 
     def model_tag(self, key: str, value: str) -> str:
         """Against setting a tag of the model."""
+        if key == ROLLOUT:
+            meant = said_of_model(self.rollouts)
+            return "" if value == meant else f"the ledger says of {key}: {meant or 'nothing'}"
         if key != PROJECTED:
             return ""
         right = value.isascii() and value.isdigit() and int(value) <= len(self.entries)
@@ -138,10 +161,8 @@ class Guard:
         return "" if value == meant else f"the ledger says of {key}: {meant!r}"
 
     def _meant(self, alias: str) -> int | None:
-        if alias == CHALLENGER:
-            named = (item for item in reversed(self.entries) if item.to == CHALLENGER)
-            last = next(named, None)
-            return last.version if last else None
+        if alias in (CHALLENGER, SHADOW):
+            return tried(self.entries, self.rollouts, self.now.production).get(alias)
         meant = {"champion": self.now.production, "previous": self.now.previous}
         return meant.get(alias, self.now.staging)
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHALLENGER", "PROJECTED", "STAGE", "UNSPOKEN", "Listing", "Ref", "alias_warnings",
-    "as_in_mlflow", "challenge", "check_ready", "find", "heal", "moment", "names", "parse",
-    "project", "register", "survey", "unborn", "versions",
+    "as_in_mlflow", "check_ready", "find", "heal", "look", "meant", "moment", "names", "parse",
+    "project", "register", "survey", "unborn", "version_of", "versions",
 ]  # fmt: skip
 
 PAGE = 200
@@ -76,14 +76,20 @@ def find(client: "MlflowClient", ref: Ref, *, order: Sequence[str] = ORDER) -> M
         RegistryUnavailable: no answer in time.
     """
     wanted = parse(ref)
-    model = _model(client, wanted.name, order=order)
+    model = look(client, wanted.name, order=order)
+    number = wanted.version
+    return version_of(
+        client, model, meant(client, model, wanted.alias) if number is None else number
+    )
+
+
+def look(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -> Model:
+    """A model and its ledger from one reading; aliases that lag behind are mended in passing."""
+    model = _model(client, name, order=order)
     if model.lagging:
         with contextlib.suppress(RegistryError):  # one who may only read still gets an answer
-            project(client, wanted.name, order=order)
-    version = wanted.version
-    if version is None:
-        version = _meant(client, model, wanted.alias or "champion")
-    return _version(client, model, version)
+            project(client, name, order=order)
+    return model
 
 
 def versions(
@@ -207,8 +213,8 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
     1. the ledger entry (before this function): aliases still show the state before it;
     2. previous, taken from the outgoing champion: both name it, champion still serves;
     3. champion: plain MLflow now sees the new version;
-    4. staging: until then it only names a version that has moved on;
-    5. the versions' tags `lifecycle.stage`;
+    4. staging, challenger, shadow: until then they only name what has moved on;
+    5. the tags `lifecycle.stage` of versions and `lifecycle.rollout`;
     6. `lifecycle.projected`, the number of the last entry: until then a reader does it all again.
 
     Every step writes what differs only. When the ledger has grown meanwhile it begins again, so
@@ -221,7 +227,7 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
     while True:
         model = _model(client, name, order=order)
         last = model.entries[-1].seq if model.entries else 0
-        if not model.now.moved:
+        if not model.changed:
             return
         try:
             follow(client, model, _search(client, name))
@@ -236,16 +242,6 @@ def project(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) 
             continue
         if len(Ledger(client, name).entries()) == last:
             return
-
-
-def challenge(client: "MlflowClient", version: ModelVersion) -> None:
-    """Make a version the challenger; the ledger entry of its retraining was written before.
-
-    Raises:
-        RegistryError: MLflow refused the write.
-    """
-    with answers(version.ref):
-        client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
 
 def alias_warnings(client: "MlflowClient", name: str) -> tuple[str, ...]:
@@ -295,8 +291,9 @@ def _unknown(client: "MlflowClient", name: str) -> ModelNotFound:
     )
 
 
-def _meant(client: "MlflowClient", model: Model, alias: str) -> int:
-    """The version an alias means: the ledger's where it speaks, else MLflow's."""
+def meant(client: "MlflowClient", model: Model, alias: str | None) -> int:
+    """The version that an alias means: the ledger's where it speaks, else MLflow's."""
+    alias = alias or "champion"
     spoken = alias in model.expected and ours(model, alias)
     version = model.expected[alias] if spoken else model.aliases.get(alias)
     if version is not None:
@@ -315,7 +312,8 @@ def _meant(client: "MlflowClient", model: Model, alias: str) -> int:
     )
 
 
-def _version(client: "MlflowClient", model: Model, number: int) -> ModelVersion:
+def version_of(client: "MlflowClient", model: Model, number: int) -> ModelVersion:
+    """A version by its number."""
     try:
         with answers(f"{model.name}/{number}"):
             found = client.get_model_version(model.name, str(number))

@@ -117,7 +117,7 @@ def retrain(
     refused = "" if report.passed else _refusal(report)
     _enter(client, version, report, decision, champion=champion, flag=flag)
     if report.passed:
-        registry.challenge(client, version)
+        registry.project(client, version.name, order=config.stages.order)
         if config.retrain.promote:
             refused = _promote(config, version, "; ".join(why))
     version = registry.find(client, version, order=config.stages.order)

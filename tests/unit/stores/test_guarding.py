@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.config import ApprovalsConfig
-from lifecycle.records import Entry, Outcome
+from lifecycle.records import Arm, Entry, Outcome, RolloutSpec
+from lifecycle.rollout.state import begun, ended, held, leased, rollouts, stepped
 from lifecycle.stages import standing
 from lifecycle.stores.guarding import ALIASES, Guard
 
@@ -31,7 +32,21 @@ LEDGER = (
     entry(9, "gate", 4, evidence_digest="e9", extra={"outcome": str(Outcome.FAIL)}),
 )
 GUARD = Guard(LEDGER)
-RIGHT = {"champion": 2, "previous": 1, "staging": 3, "challenger": 3}
+RIGHT = {"champion": 2, "previous": 1, "staging": 3, "challenger": 3, "shadow": None}
+PAIR = (Arm("champion", 2, 0.0), Arm("challenger", 4, 0.0))
+SPEC = RolloutSpec("churn", "canary", PAIR, steps=(0.05, 0.5))
+
+
+def after(*said, kind="canary"):
+    """The ledger with a rollout of version 4, and what came after it."""
+    spec = SPEC
+    if kind == "shadow":
+        spec = RolloutSpec("churn", kind, (Arm("champion", 2, 1.0), Arm("shadow", 4, 0.0)))
+    entries = [*LEDGER, entry(10, **begun(spec, "run"), reason="try it")]
+    for make in said:
+        found = rollouts(entries)[-1]
+        entries.append(entry(len(entries) + 1, **make(found), reason="so"))
+    return Guard(tuple(entries))
 
 
 @pytest.mark.parametrize("alias", ALIASES)
@@ -39,12 +54,69 @@ RIGHT = {"champion": 2, "previous": 1, "staging": 3, "challenger": 3}
 def test_an_alias_is_what_the_ledger_says(alias, version):
     right = RIGHT[alias]
     said = GUARD.alias(alias, version)
-    assert said == ("" if version == right else f"the ledger says that {alias} is version {right}")
+    why = (
+        f"the ledger says that {alias} is version {right}"
+        if right
+        else f"the ledger names no {alias}"
+    )
+    assert said == ("" if version == right else why)
 
 
 @pytest.mark.parametrize("alias", ALIASES)
 def test_an_alias_that_the_ledger_names_stays(alias):
-    assert GUARD.no_alias(alias) == f"the ledger says that {alias} is version {RIGHT[alias]}"
+    right = RIGHT[alias]
+    why = f"the ledger says that {alias} is version {right}" if right else ""
+    assert GUARD.no_alias(alias) == why
+
+
+@pytest.mark.parametrize(
+    ("guard", "challenger", "shadow"),
+    [
+        (after(), 4, None),  # an open rollout goes before what was retrained
+        (after(lambda it: stepped(it, 1)), 4, None),
+        (after(held), 4, None),
+        (after(lambda it: leased(it, "a:1", "2027-01-01T00:00:00Z")), 4, None),
+        (after(lambda it: ended(it, "rolled back")), 3, None),
+        (after(lambda it: ended(it, "aborted")), 3, None),
+        (after(kind="shadow"), 3, 4),
+        (after(lambda it: ended(it, "finished"), kind="shadow"), 3, None),
+    ],
+)
+def test_challenger_and_shadow_follow_the_rollouts(guard, challenger, shadow):
+    right = {"challenger": challenger, "shadow": shadow}
+    for alias, version in right.items():
+        for tried in (2, 3, 4):
+            assert (guard.alias(alias, tried) == "") == (tried == version)
+        assert (guard.no_alias(alias) == "") == (version is None)
+
+
+def test_what_was_retrained_and_rolled_back_is_no_challenger_any_more():
+    pair = (Arm("champion", 2, 0.0), Arm("challenger", 3, 0.0))
+    start = entry(10, **begun(RolloutSpec("churn", "canary", pair, steps=(0.05,))))
+    entries = (*LEDGER, start)
+    lost = (*entries, entry(11, **ended(rollouts(entries)[-1], "rolled back")))
+    assert Guard(lost).alias("challenger", 3) == "the ledger names no challenger"
+    anew = (*lost, entry(12, "retrain", 5, to="challenger"))
+    assert Guard(anew).alias("challenger", 5) == ""
+
+
+def test_the_tags_of_a_rollout_are_what_the_ledger_says():
+    guard = after(lambda it: stepped(it, 1))
+    told = '{"seq":10,"shares":[0.5,0.5],"status":"running","step":1,"strategy":"canary"}'
+    assert guard.model_tag("lifecycle.rollout", told) == ""
+    assert told in guard.model_tag("lifecycle.rollout", "{}")
+    assert guard.tag(4, "lifecycle.rollout", "running: try it", {}) == ""
+    assert "running" in guard.tag(4, "lifecycle.rollout", "promoted", {"lifecycle.rollout": "x"})
+    assert guard.tag(3, "lifecycle.rollout", "running", {}) == (
+        "the ledger says of lifecycle.rollout: nothing"
+    )
+    assert GUARD.model_tag("lifecycle.rollout", "{}").endswith("nothing")
+
+
+def test_a_version_that_is_rolled_out_is_not_deleted():
+    assert after().deletion(4) == "version 4 is being rolled out"
+    assert after().deletion(3) == ""
+    assert after(lambda it: ended(it, "aborted")).deletion(4) == ""
 
 
 def test_aliases_of_others_are_theirs():
