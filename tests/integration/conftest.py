@@ -1,5 +1,6 @@
 """A folder with a model in production, the command line in this process, servers in theirs."""
 
+import asyncio
 import json
 import os
 import re
@@ -288,3 +289,96 @@ def foreign(served_world: tuple[str, str]) -> Callable[..., None]:
         return [expected, scores]
 
     return check
+
+
+@contextmanager
+def _forwarding(places: Sequence[tuple[str, int]]) -> Iterator[str]:
+    """An address on loopback whose connections go to the places in turn."""
+    loop = asyncio.new_event_loop()
+    turn = 0
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal turn
+        turn += 1
+        inner, outer = await asyncio.open_connection(*places[turn % len(places)])
+        await asyncio.gather(pump(reader, outer), pump(inner, writer))
+
+    server = loop.run_until_complete(asyncio.start_server(taken, "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(_ended(server), loop).result(20)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(20)
+        loop.close()
+
+
+async def _ended(server: asyncio.Server) -> None:
+    server.close()
+    rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
+@pytest.fixture(scope="session")
+def forwarding() -> Callable[..., Any]:
+    """`with forwarding([(host, port), …]) as address`: several servers behind one address."""
+    return _forwarding
+
+
+class Registry:
+    """A real MLflow server on a story's database, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, wait: Callable[..., None]) -> None:
+        self.folder, self.wait = folder, wait
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port",
+            str(self.port), "--workers", "1", "--default-artifact-root", str(self.folder / "new"),
+            "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+        ]  # fmt: skip
+        environment = {key: value for key, value in os.environ.items() if "MLFLOW" not in key}
+        environment |= {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "1",
+        }
+        log = self.folder / "registry.log"
+        with log.open("ab") as said:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=said, stderr=said,
+                start_new_session=True,
+            )  # fmt: skip
+        self.wait(self.process, f"{self.address}/health", log)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+            self.process = None
+
+
+@pytest.fixture
+def registry(tmp_path: Path, started: Callable[..., None]) -> Iterator[Registry]:
+    """`registry.start()` once the story is told; `.address`, `.stop()`."""
+    made = Registry(tmp_path, started)
+    yield made
+    made.stop()
