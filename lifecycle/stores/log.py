@@ -12,7 +12,7 @@ they look again, so that a row is met once.
 import os
 import time as clock
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -54,6 +54,8 @@ class PredictionLog:
         columns: Sequence[str] | None = None,
         written: datetime | None = None,
         skip_damaged: bool = False,
+        where: pl.Expr | None = None,
+        each: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     ) -> pl.DataFrame:
         """A window of a model's predictions in the order of time; none where none were logged.
 
@@ -71,6 +73,9 @@ class PredictionLog:
             columns: only these columns.
             written: without the files that were sealed before.
             skip_damaged: warn of damaged files and read the others instead of raising.
+            where: further says which rows.
+            each: what is made of the rows of each file before the next one is read, with the same
+                columns for all of them, also of no rows; gives all of that instead, in no order.
 
         Raises:
             LogError: a file is damaged or cannot be read; names it.
@@ -80,6 +85,7 @@ class PredictionLog:
         if unknown := sorted(set(wanted) - set(COLUMNS)):
             raise DataError(f"the log has no column {unknown[0]!r}", where=model)
         query, first, last = sealed.window(since, until, version)
+        query = query if where is None else query & where
         oldest = written.timestamp() if written else 0.0
         for look in range(LOOKS):
             last_look = look == LOOKS - 1
@@ -97,13 +103,18 @@ class PredictionLog:
             recent = [path for path in paths if first <= path.parent.name <= last]
             try:
                 recent = [path for path in recent if not oldest or path.stat().st_mtime >= oldest]
-                frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged)
+                if each is not None:
+                    frames = [each(rows) for rows in frames if len(rows)]
+                frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged, each=each)
                 break
             except (LogError, FileNotFoundError):
                 if last_look or all(path.exists() for path in recent):
                     raise
         if not frames:
-            return pl.DataFrame(schema={name: _EMPTY[name] for name in wanted})
+            none = pl.DataFrame(schema={name: _EMPTY[name] for name in wanted})
+            return none if each is None else each(none)
+        if each is not None:
+            return pl.concat(frames)
         met = [frame for frame in frames if len(frame)] or frames
         together = sealed.unified(met, wanted)
         return together.sort("time", maintain_order=True) if "time" in wanted else together

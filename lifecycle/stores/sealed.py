@@ -9,7 +9,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -199,7 +199,12 @@ def check(path: Path) -> pl.Schema:
 
 
 def scan(
-    paths: Sequence[Path], query: pl.Expr, columns: Sequence[str], *, skip_damaged: bool
+    paths: Sequence[Path],
+    query: pl.Expr,
+    columns: Sequence[str],
+    *,
+    skip_damaged: bool,
+    each: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
 ) -> list[pl.DataFrame]:
     """Read files by column projection, one frame for each set of types.
 
@@ -208,6 +213,8 @@ def scan(
         query: which rows.
         columns: which columns.
         skip_damaged: warn of a damaged file and go on.
+        each: what is made of the rows of each file, one after another, so that no more than one
+            is held as it is; then there is one frame a file.
 
     Raises:
         LogError: a file is damaged; names it.
@@ -224,6 +231,9 @@ def scan(
         groups.setdefault(types, []).append(path)
     frames = []
     for group in groups.values():
+        if each is not None:
+            frames += map(each, _one_by_one(group, query, columns, skip_damaged=skip_damaged))
+            continue
         try:
             frames.append(_collect(group, query, columns))
         except (OSError, pl.exceptions.PolarsError):

@@ -1,0 +1,315 @@
+"""What was counted of a rollout: units and events by guard, arm and step, from the log alone.
+
+>>> from lifecycle.records import Arm, Rollout, RolloutSpec
+>>> arms = (Arm("champion", 7, 0.5), Arm("challenger", 8, 0.5))
+>>> rollout = Rollout(RolloutSpec("churn", "ab", arms), seq=3, started="2026-04-01T00:00:00Z")
+>>> counted(["nowhere"], rollout, ()).tallies
+()
+
+All is counted anew at each look, so that nothing is lost with a process and labels count whenever
+they come. A unit is a key, or a request that has none. It is at risk of an event until its first
+one, over the whole rollout: its later rows count in no arm and at no step, since events of one key
+are not independent. So tallies of logs that share no key add up.
+
+Of a number each row is a unit (each request, where a measure is of requests), and the contrast
+between the arms is summed in the order of time with the rows of one key as one cluster.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lifecycle.records import Arm, Rollout, Tally
+from lifecycle.stores.arms import (
+    SHADOW,
+    SLACK,
+    Measure,
+    answered,
+    began,
+    folders,
+    labels_of,
+    segments,
+    within,
+)
+from lifecycle.stores.arrivals import arrivals
+from lifecycle.stores.log import PredictionLog
+from lifecycle.stores.rows import TIME
+from lifecycle.stores.sealed import unified
+
+__all__ = ["Counted", "Measure", "counted", "pairs"]
+
+# values, whether the arm's, its share at that time, clusters or None -> S, V, W
+Contrast = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], tuple[float, float, float]
+]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one look at the log gives.
+
+    Attributes:
+        tallies: of each measure, and of guard "" that counts each unit once, at the step where it
+            was first met, to hold against the planned shares.
+        exposed: by arm, the units that were given to another arm than the champion.
+        coverage: `rows` counted, `others` by arm that were not, the share of `labelled` rows by
+            arm, the `first` and the `last` time, ISO 8601; of a shadow the `copies` and `pairs`.
+    """
+
+    tallies: tuple[Tally, ...]
+    exposed: Mapping[str, int] = field(default_factory=dict)
+    coverage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def counted(
+    directories: Sequence[str | Path],
+    rollout: Rollout,
+    watched: Sequence[Measure],
+    *,
+    contrast: Contrast | None = None,
+    classes: Sequence[object] = (),
+    settled: datetime | None = None,
+) -> Counted:
+    """Count a rollout's rows in one or several logs, which may overlap.
+
+    Args:
+        directories: the logs' folders.
+        rollout: as the ledger has it; rows of steps that it has not reached do not count yet.
+        watched: what is counted.
+        contrast: for measures of numbers, `rollout.numbers.contrast`.
+        classes: those that the model may answer; empty: any.
+        settled: until then servers may not have known of the rollout, so that what the champion
+            answered at the first step says nothing of the planned shares.
+
+    Raises:
+        LogError: a file is damaged or cannot be read; names it.
+        ConfigError: a measure cannot be computed.
+    """
+    labelled = any(measure.labelled for measure in watched)
+    rows = answered(directories, rollout, watched, classes=classes)
+    names = [arm.name for arm in rollout.spec.arms]
+    paired = "shadow" in names
+    copies = int((rows["arm"] == names.index("shadow")).sum()) if paired else 0
+    rows = _paired(rows) if paired else rows.sort("at", "step", "id", "arm")
+    tallies = [] if paired else _met(rows, names, settled)
+    places = {
+        name: {value: at for at, value in enumerate(values)}
+        for name, values in segments(watched).items()
+    }
+    for measure in watched:
+        theirs = _theirs(rows, measure, places.get(measure.column, {}))
+        if measure.kind == "number":
+            tallies += _numbers(theirs, measure.text, names, contrast, paired=paired)
+        else:
+            tallies += (_discordant if paired else _events)(theirs, measure.text, names)
+    exposed = {
+        name: rows.filter(pl.col("arm") == at)["unit"].n_unique()
+        for at, name in enumerate(names)
+        if at and name != "shadow"
+    }
+    coverage = {"rows": len(rows), "others": _others(directories, rollout), **_times(rows)}
+    if labelled:
+        coverage["labelled"] = {
+            name: rows.filter(pl.col("arm") == at)["labelled"].mean() or 0.0
+            for at, name in enumerate(names)
+        }
+    if paired:
+        coverage |= {"copies": copies, "pairs": len(rows) // 2}
+    return Counted(tuple(tallies), exposed, coverage)
+
+
+def _times(rows: pl.DataFrame) -> dict[str, str]:
+    found = {"first": rows["at"].min(), "last": rows["at"].max()}
+    return {
+        name: datetime.fromtimestamp(at / 1e6, UTC).isoformat() if isinstance(at, int) else ""
+        for name, at in found.items()
+    }
+
+
+def _others(directories: Sequence[str | Path], rollout: Rollout) -> dict[str, int]:
+    """Rows since the rollout began that are not counted, by arm, as asked or fallback."""
+    name = rollout.spec.name
+    counts: dict[str, int] = {}
+    counting = pl.lit(value=False)
+    for arm in rollout.spec.arms:
+        counting |= (pl.col("arm") == arm.name) & (pl.col("version") == arm.version)
+
+    def each(rows: pl.DataFrame) -> pl.DataFrame:
+        since = rows.select("arm", arrivals(name)).filter(within(rollout))
+        return since.group_by(pl.col("arm").cast(pl.String)).agg(pl.len().cast(pl.Int64))
+
+    for folder in folders(directories):
+        log = PredictionLog(folder)
+        columns = ["prediction_id", "time", "arm"]
+        found = log.read(
+            name, columns=columns, written=began(rollout) - SLACK, where=~counting, each=each
+        )
+        for arm, count in found.rows():
+            counts[arm] = counts.get(arm, 0) + count
+    return dict(sorted(counts.items()))
+
+
+def _theirs(rows: pl.DataFrame, measure: Measure, places: Mapping[str, int]) -> pl.DataFrame:
+    """The rows of a measure: id, request, unit, at, arm, step and value."""
+    chosen = pl.col(measure.held).is_not_null()
+    if measure.column:
+        chosen &= pl.col(f"segment:{measure.column}") == places[measure.value or ""]
+    columns = ["id", "request", "unit", "at", "arm", "step"]
+    found = rows.filter(chosen).select(*columns, value=pl.col(measure.held))
+    return _requests(found) if measure.by_request else found
+
+
+def _requests(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a request; it is its own unit where its rows are of several keys."""
+    if rows["request"].n_unique() == len(rows):
+        return rows
+    torn = pl.col("unit").n_unique() > 1
+    unit = pl.when(torn).then(pl.col("request").first()).otherwise(pl.col("unit").first())
+    return rows.group_by("request", "arm", maintain_order=True).agg(
+        pl.col("id", "at", "step").first(), unit.alias("unit"), pl.col("value").max()
+    )
+
+
+def _met(rows: pl.DataFrame, names: Sequence[str], settled: datetime | None) -> list[Tally]:
+    """Each unit once, where it was met first: a key keeps its arm, and so says nothing again."""
+    if settled is not None:
+        early = (pl.col("step") == 0) & (pl.col("at").cast(TIME) < settled)
+        rows = rows.filter(~early)
+    first = rows.unique("unit", keep="first")
+    counts = first.group_by("arm", "step").agg(units=pl.len())
+    return _tallies("", names, counts.with_columns(events="units", total="units"))
+
+
+def _events(rows: pl.DataFrame, text: str, names: Sequence[str]) -> list[Tally]:
+    """Units at risk and first events."""
+    first = rows.filter("value").unique("unit", keep="first")
+    stops = rows.join(first.select("unit", stop="at"), on="unit", how="left")
+    at_risk = stops.filter(pl.col("stop").is_null() | (pl.col("at") <= pl.col("stop")))
+    units = at_risk.group_by("arm", "step").agg(units=pl.col("unit").n_unique())
+    events = first.group_by("arm", "step").agg(events=pl.len())
+    counts = units.join(events, on=["arm", "step"], how="left").with_columns(total="events")
+    return _tallies(text, names, counts)
+
+
+def _numbers(
+    rows: pl.DataFrame, text: str, names: Sequence[str], contrast: Contrast | None, *, paired: bool
+) -> list[Tally]:
+    """Rows and sums; the contrast with the champion stands at the last step."""
+    counts = rows.group_by("arm", "step").agg(units=pl.len(), total=pl.col("value").sum())
+    found = _tallies(text, names, counts)
+    if contrast is None or not found:
+        return found
+    last = max(tally.step for tally in found)
+    sums: dict[str, tuple[float, float, float]] = {}
+    for at, name in enumerate(names[1:], 1):
+        both = rows.filter(pl.col("arm").is_in([0, at]))
+        mine = both["arm"] == at
+        share = pl.when(paired).then(0.5).otherwise((pl.col("arm") == at).mean().over("step"))
+        shares = both.select(share.cast(pl.Float64)).to_series()
+        clusters = None if both["unit"].n_unique() == len(both) else both["unit"].to_numpy()
+        sums[name] = contrast(
+            both["value"].to_numpy(), mine.to_numpy(), shares.to_numpy(), clusters
+        )
+    for place, tally in enumerate(found):
+        if tally.step == last and tally.arm in sums:
+            total, spread, weight = sums[tally.arm]
+            found[place] = replace(tally, s=total, v=spread, w=weight)
+    return found
+
+
+def _tallies(text: str, names: Sequence[str], counts: pl.DataFrame) -> list[Tally]:
+    """One tally an arm for each step at which anything was counted, in the order of steps."""
+    known = {(row["arm"], row["step"]): row for row in counts.to_dicts()}
+    found = []
+    for step in sorted({step for _, step in known}):
+        for at, name in enumerate(names):
+            row = known.get((at, step), {})
+            events, total = row.get("events") or 0, row.get("total") or 0
+            found.append(Tally(text, name, step, row.get("units", 0), events, float(total)))
+    return found
+
+
+def _paired(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that the champion and a shadow both answered, with the champion's step and key."""
+    mine, copies = rows.filter(pl.col("arm") == 0), rows.filter(pl.col("arm") != 0)
+    mine = mine.unique("id", keep="first", maintain_order=True)
+    copies = copies.unique("id", keep="first", maintain_order=True)
+    given = ["request", "unit", "keyed", "at", "step"]
+    given += [name for name in rows.columns if name.startswith("segment:")]
+    twins = copies.drop(given).join(mine.select("id", *given), on="id")
+    mine = mine.join(copies.select("id"), on="id", how="semi")
+    return pl.concat([mine, twins.select(mine.columns)]).sort("at", "step", "id", "arm")
+
+
+def _discordant(rows: pl.DataFrame, text: str, names: Sequence[str]) -> list[Tally]:
+    """Of pairs, the events that only one of the two had, up to a unit's first; total: all events.
+
+    What both have says nothing of a difference (McNemar, Psychometrika 1947).
+    """
+    keys = ["unit", "request", "id", "at", "step"]
+    both = rows.filter(pl.col("arm") == 0).join(
+        rows.filter(pl.col("arm") == 1).select("id", other="value"), on="id"
+    )
+    both = both.select(*keys, "value", "other").sort("at", "step", "id")
+    first = both.filter(pl.col("value") != pl.col("other")).unique("unit", keep="first")
+    stops = both.join(first.select("unit", stop="at"), on="unit", how="left")
+    at_risk = stops.filter(pl.col("stop").is_null() | (pl.col("at") <= pl.col("stop")))
+    counts = []
+    for at, (event, than) in enumerate((("value", "other"), ("other", "value"))):
+        units = at_risk.group_by("step").agg(
+            units=pl.col("unit").n_unique(), total=pl.col(event).sum()
+        )
+        only = first.filter(pl.col(event) & ~pl.col(than)).group_by("step").agg(events=pl.len())
+        counts.append(
+            units.join(only, on="step", how="left").select(
+                pl.lit(at).alias("arm"), "step", "units", "events", "total"
+            )
+        )
+    return _tallies(text, names, pl.concat(counts))
+
+
+def pairs(directories: Sequence[str | Path], rollout: Rollout) -> pl.DataFrame:
+    """What the champion and its shadow answered to the same rows, in the order of time.
+
+    Returns:
+        prediction_id, time (of the answer, UTC), step, key, then latency_ms, prediction, score and
+        error of the champion, the same of the shadow as `shadow_…`, and label, null where none
+        came.
+
+    Raises:
+        LogError: a file is damaged; names it.
+    """
+    name, (champion, shadow) = rollout.spec.name, rollout.spec.arms[:2]
+    answers = ["latency_ms", "prediction", "score", "error"]
+    mine, copies = (
+        _read(directories, rollout, model, arm, ["prediction_id", "time", "step", "key", *answers])
+        for model, arm in ((name, champion), (name + SHADOW, shadow))
+    )
+    copies = copies.select("prediction_id", pl.col(answers).name.prefix("shadow_"))
+    both = mine.join(copies, on="prediction_id", how="inner", maintain_order="left")
+    labels = labels_of(directories, name)
+    return both.join(labels, on="prediction_id", how="left", maintain_order="left")
+
+
+def _read(
+    directories: Sequence[str | Path], rollout: Rollout, model: str, arm: Arm, columns: list[str]
+) -> pl.DataFrame:
+    frames = [
+        PredictionLog(folder).read(
+            model,
+            columns=columns,
+            version=arm.version,
+            written=began(rollout) - SLACK,
+            where=pl.col("arm") == arm.name,
+        )
+        for folder in folders(directories)
+    ]
+    rows = unified([frame for frame in frames if len(frame)] or frames[:1], columns)
+    rows = rows.with_columns(arrivals(rollout.spec.name)).filter(within(rollout))
+    rows = rows.with_columns(time=pl.col("at").cast(TIME)).sort("at", "prediction_id")
+    return rows.drop("at").unique("prediction_id", keep="first", maintain_order=True)
