@@ -2,7 +2,7 @@
 
     <log dir>/.models/<digest>/           files of the model, copied whole or not at all
         model/…  spec.json  version.json  model.onnx
-    <log dir>/.models/<ref>.json          which copy a reference last meant
+    <log dir>/.models/<ref>.json          which copy a reference last meant, and which rollout
 
 >>> key(ModelVersion("churn", 7, digest="sha256:0123abcd"))
 'churn-7-0123abcd'
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -143,16 +144,23 @@ def open_copy(folder: Path, config: Config) -> LoadedModel:
     return replace(loaded, version=version, together=together and loaded.forms is None)
 
 
-def remember(ref: ModelRef, folder: Path) -> None:
+def remember(ref: ModelRef, folder: Path, *, beside: Sequence[str] = (), rollout: int = 0) -> None:
     """Note that a reference means this copy, and drop old copies that nothing means.
+
+    Args:
+        ref: the reference.
+        folder: the copy of what it means.
+        beside: the names of further copies that serve with it.
+        rollout: the open rollout's first entry; 0: none is open.
 
     Raises:
         LogError: the note cannot be written; the last one stands.
     """
     pointer = _pointer(folder.parent, ref)
     draft = pointer.with_suffix(f".{os.getpid()}")
+    note = {"copy": folder.name, "beside": list(beside), "rollout": rollout}
     try:
-        draft.write_text(json.dumps({"copy": folder.name}), encoding="utf-8")
+        draft.write_text(json.dumps(note), encoding="utf-8")
         draft.replace(pointer)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -167,7 +175,10 @@ def remember(ref: ModelRef, folder: Path) -> None:
 
 
 def _tidy(parent: Path) -> None:
-    meant = {_meant(path) for path in parent.glob("*.json")}
+    meant: set[str] = set()
+    for path in parent.glob("*.json"):
+        note = _note(path)
+        meant.update({note["copy"], *note["beside"]} if note else ())
     for other in parent.iterdir():
         unused = other.is_dir() and other.name not in meant
         if unused and time.time() - other.stat().st_mtime > _KEPT:
@@ -177,8 +188,14 @@ def _tidy(parent: Path) -> None:
 def last(ref: ModelRef, config: Config) -> Path | None:
     """The copy that a reference last meant; None when there is none."""
     folder = Path(config.log.dir) / FOLDER
-    name = _meant(_pointer(folder, ref))
-    return folder / name if name and (folder / name).is_dir() else None
+    note = _note(_pointer(folder, ref))
+    return folder / note["copy"] if note and (folder / note["copy"]).is_dir() else None
+
+
+def under_way(ref: ModelRef, config: Config) -> int:
+    """The rollout that was open when the note was written; 0: none was."""
+    note = _note(_pointer(Path(config.log.dir) / FOLDER, ref))
+    return int(note["rollout"]) if note else 0
 
 
 def _pointer(folder: Path, ref: ModelRef) -> Path:
@@ -192,11 +209,19 @@ def _short(name: str) -> str:
     return f"{name[:_LONGEST]}~{sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _meant(pointer: Path) -> str:
+def _note(pointer: Path) -> dict[str, Any] | None:
+    """What a reference means; None where nothing was noted, or it cannot be read."""
     try:
-        return str(json.loads(pointer.read_text(encoding="utf-8"))["copy"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        tree = json.loads(pointer.read_text(encoding="utf-8"))
+        beside = [str(item) for item in tree.get("beside", ())]
+        found = {
+            "copy": str(tree["copy"]),
+            "beside": beside,
+            "rollout": int(tree.get("rollout", 0)),
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if found["copy"] else None
 
 
 def _plain_row(spec: ModelSpec) -> dict[str, np.ndarray]:

@@ -19,22 +19,18 @@ from typing import TYPE_CHECKING
 from lifecycle.config import Config
 from lifecycle.errors import LifecycleError, ModelNotFound, RegistryUnavailable, ServeError
 from lifecycle.records import ModelRef
-from lifecycle.rollout.plan import CHAMPION
-from lifecycle.serve import copies
 from lifecycle.serve.engine import Engine
+from lifecycle.serve.following import Following, differs, told
 from lifecycle.serve.outward import outward
 from lifecycle.serve.pauses import gently
-from lifecycle.serve.slots import Slot, SlotTable
+from lifecycle.serve.slots import Group, SlotTable
 from lifecycle.serve.wire import Gauge
-from lifecycle.stores import registry
 from lifecycle.stores.tracking import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 GLANCE_SECONDS = 0.2  # between two looks whether another worker was told to hurry
-LEDGER_SECONDS = 20.0  # between looks at the ledger while the alias stands
-RETRY_SECONDS = 60.0  # before a version that could not be loaded is tried again
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -76,10 +72,9 @@ class Watch:
         self.engine = engine
         self.refs = _distinct(names)
         self.polled = self.answered = 0.0
-        self._troubles: dict[ModelRef, str] = {}
+        self._followed = [Following(ref, config, engine.figures) for ref in self.refs]
+        self._swapping = threading.Lock()
         self._client: MlflowClient | None = None
-        self._failed: dict[tuple[str, int], float] = {}  # when a version failed to load
-        self._settled: dict[ModelRef, float] = {}  # when the ledger named what serves
         self._stop = threading.Event()
         self._hurry = threading.Event()
         self._told = shared / "hurry" if shared else None  # its time says when a worker was told
@@ -95,26 +90,25 @@ class Watch:
             RegistryUnavailable: no answer, and no local copy either.
         """
         table = SlotTable()
-        for ref in self.refs:
+        for one in self._followed:
             try:
                 self._client = self._client or connect(self.config)
-                one = self._fetched(ref, None)
-                assert one is not None
+                group = one.found(self._client, None)
                 self.polled = self.answered = time.time()
             except RegistryUnavailable as error:
-                folder = copies.last(ref, self.config)
-                if folder is None:
+                stored = one.without()
+                if stored is None:
                     raise
-                self._trouble(ref, error)
-                one = copies.warmed(ref, folder, self.config)
-            table = table.with_only(one, arm=ref.alias or CHAMPION)
+                group = stored
+                self._trouble(one, error)
+            table = table.placed(group)
         self.engine.table = table
         return table
 
     @property
     def trouble(self) -> str:
         """Why the registry, or a model of it, is not followed now; empty when all are."""
-        return "; ".join(dict.fromkeys(self._troubles.values()))
+        return "; ".join(dict.fromkeys(one.trouble for one in self._followed if one.trouble))
 
     def start(self) -> None:
         """Begin to follow the registry."""
@@ -147,99 +141,69 @@ class Watch:
         yield "registry_age_seconds", "Since the registry last answered; -1: never.", {}, age
 
     def poll(self) -> None:
-        """Look once whether an alias moved, and swap if it did; never raises a LifecycleError."""
-        for ref in self.refs:
-            if ref.alias is None:
+        """Look once what is to serve, and swap if that changed; never raises a LifecycleError."""
+        for one in self._followed:
+            if one.ref.alias is None:
                 continue
             self.polled = time.time()
-            group = self.engine.table.groups.get(ref.name)
-            serving = next(iter(group.slots.values())) if group else None
+            serving = self.engine.table.groups.get(one.ref.name)
             try:
                 if self._client is None:
                     with gently():
                         self._client = connect(self.config)
-                one = self._fetched(ref, serving)
+                stands = serving is not None and one.stands(self._client)
+                group = serving if stands else one.found(self._client, serving)
             except RegistryUnavailable as error:
-                self._trouble(ref, error)
-                return  # each further model would wait as long
+                self._trouble(one, error)
+                break  # each further model would wait as long
             except LifecycleError as error:
-                self._trouble(ref, error)
+                self._trouble(one, error)
                 continue
             self.answered = time.time()
-            self._troubles.pop(ref, None)
-            if one is not None:
-                self._swap(ref, one)
+            one.trouble = ""
+            if group is not None and group is not serving:
+                self._swap(one, group)
+        self.look_for_cuts()
 
-    def _swap(self, ref: ModelRef, one: Slot) -> None:
-        assert ref.alias is not None
-        self.engine.table = self.engine.table.with_only(one, arm=ref.alias)
-        self.engine.figures.swapped(ref.name)
-        more = {"event": "swapped", "model": ref.name, "version": one.version}
-        _LOG.warning("%s is now version %s (%s)", ref, one.version, one.loaded.how, extra=more)
+    def look_for_cuts(self) -> None:
+        """Take a challenger's traffic away where a file says so; needs no registry, any thread."""
+        for one in self._followed:
+            serving = self.engine.table.groups.get(one.ref.name)
+            if serving is not None and serving.rollout is not None:
+                group = one.cut(serving)
+                if group is not serving:
+                    self._swap(one, group, serving)
 
-    def _fetched(self, ref: ModelRef, serving: Slot | None) -> Slot | None:
-        """A warmed slot of what the reference means; None when that serves, or cannot."""
-        assert self._client is not None
-        if serving and self._stands(self._client, ref, serving):
-            return None
-        version = registry.find(self._client, ref)
-        loaded = serving.loaded.version if serving else None
-        if loaded and (loaded.version, loaded.digest) == (version.version, version.digest):
-            self._settled[ref] = time.monotonic()
-            self.engine.figures.reasons.pop(ref.name, None)  # what was refused is not asked for
-            return None
-        mark = (ref.name, version.version)
-        if serving and time.monotonic() - self._failed.get(mark, -RETRY_SECONDS) < RETRY_SECONDS:
-            return None
-        try:
-            with gently():
-                folder = copies.copy(self._client, version, self.config)
-                one = copies.warmed(ref, folder, self.config)
-            copies.remember(ref, folder)
-        except RegistryUnavailable:
-            raise
-        except LifecycleError as error:
-            if serving is None:
-                raise
-            self._failed[mark] = time.monotonic()
-            reason = f"version {version.version}: {outward(error.what)}"
-            self.engine.figures.not_swapped(ref.name, reason)
-            _LOG.error(
-                "version %s stays out, %s serves on: %s",
-                version.version,
-                serving.version,
-                error,
-                extra={"event": "refused", "model": ref.name, "version": version.version},
+    def _swap(self, one: Following, group: Group, cut: Group | None = None) -> None:
+        """Have a group serve; one that was cut only as long as nothing else came in between."""
+        with self._swapping:
+            before = self.engine.table.groups.get(one.ref.name)
+            if cut is not None and before is not cut:
+                return
+            group = one.cut(group)
+            if not differs(before, group):
+                return
+            self.engine.table = self.engine.table.placed(group)
+        ref, champion = one.ref, group.champion
+        more = {"event": "swapped", "model": ref.name, "version": champion.version}
+        if before is None or before.champion is not champion:
+            self.engine.figures.swapped(ref.name)
+            _LOG.warning(
+                "%s is now version %s (%s)", ref, champion.version, champion.loaded.how, extra=more
             )
-            return None
-        return one
+        elif before.rollout is not None or group.rollout is not None:
+            more["event"] = "routed"
+            _LOG.warning("%s: %s", ref, told(group), extra=more)
 
-    def _stands(self, client: "MlflowClient", ref: ModelRef, serving: Slot) -> bool:
-        """Whether the alias is where it was: one cheap question, a tenth of reading the ledger.
-
-        The ledger goes before the alias, so it is read as well every now and then, and at once
-        where anything is out of the ordinary.
-        """
-        settled = self._settled.get(ref)
-        if settled is None or time.monotonic() - settled > LEDGER_SECONDS:
-            return False
-        if ref in self._troubles or ref.name in self.engine.figures.reasons or not ref.alias:
-            return False
-        try:
-            pointed = client.get_model_version_by_alias(ref.name, ref.alias)
-        except Exception:  # noqa: BLE001 - the whole look says what is wrong
-            return False
-        return int(pointed.version) == serving.version
-
-    def _trouble(self, ref: ModelRef, error: LifecycleError) -> None:
+    def _trouble(self, one: Following, error: LifecycleError) -> None:
         """Count a registry that does not answer; say so once, not at every look."""
         self.engine.figures.polls_failed += 1
-        told = outward(error.what)
-        if told not in self._troubles.values():
+        said = outward(error.what)
+        if all(said != other.trouble for other in self._followed):
             where = " (the alias is gone)" if isinstance(error, ModelNotFound) else ""
             more = {"event": "registry_down"}
             _LOG.warning("the registry is not followed%s: %s", where, error, extra=more)
-        self._troubles[ref] = told
+        one.forget(said)
 
     def _run(self) -> None:
         while not self._stop.is_set():

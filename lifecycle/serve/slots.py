@@ -17,9 +17,11 @@ from types import MappingProxyType
 from lifecycle.errors import ConfigError, ModelNotFound
 from lifecycle.models.predicting import LoadedModel
 from lifecycle.named import nearest
-from lifecycle.records import Plan
+from lifecycle.records import Plan, Rollout
 from lifecycle.rollout.plan import CHAMPION, checked, only
 from lifecycle.serve.decode import Decoder
+
+FALLBACK = "fallback"  # the arm of a champion that stands in for another arm; it is not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,32 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One model: its plan and a slot for every version that the plan names."""
+    """One model: its plan and a slot for every version that the plan names.
+
+    Attributes:
+        plan: who answers, by which share.
+        slots: by version; also of versions that have no share.
+        rollout: the open one that the plan follows; None: there is none.
+        withheld: why the champion answers everything although a rollout is open; empty: it does
+            not, or it is as the rollout wants it.
+    """
 
     plan: Plan
     slots: Mapping[int, Slot]
+    rollout: Rollout | None = None
+    withheld: str = ""
+
+    @property
+    def champion(self) -> Slot:
+        """The slot of the first arm, which reads the requests."""
+        return self.slots[self.plan.arms[0].version]
+
+    @property
+    def shadow(self) -> Slot | None:
+        """What answers copies of requests; None: nothing does."""
+        if self.rollout is None or self.withheld or self.rollout.spec.strategy != "shadow":
+            return None
+        return self.slots.get(self.rollout.challenger.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +90,31 @@ class SlotTable:
             )
         return group
 
-    def with_group(self, plan: Plan, slots: Mapping[int, Slot]) -> "SlotTable":
-        """A table in which one model has another plan and other slots.
+    def with_group(
+        self,
+        plan: Plan,
+        slots: Mapping[int, Slot],
+        *,
+        rollout: Rollout | None = None,
+        withheld: str = "",
+    ) -> "SlotTable":
+        """A table in which one model has another plan and other slots; see `Group`.
 
         Raises:
             ConfigError: the plan is not valid, or names a version that has no slot.
         """
-        for arm in checked(plan).arms:
-            if arm.version not in slots:
-                raise ConfigError(f"version {arm.version} is not loaded", where=plan.model)
-        group = Group(plan, MappingProxyType(dict(slots)))
-        return SlotTable(MappingProxyType({**self.groups, plan.model: group}))
+        return self.placed(Group(plan, MappingProxyType(dict(slots)), rollout, withheld))
+
+    def placed(self, group: Group) -> "SlotTable":
+        """A table in which one model is served by another group.
+
+        Raises:
+            ConfigError: its plan is not valid, or names a version that has no slot.
+        """
+        for arm in checked(group.plan).arms:
+            if arm.version not in group.slots:
+                raise ConfigError(f"version {arm.version} is not loaded", where=group.plan.model)
+        return SlotTable(MappingProxyType({**self.groups, group.plan.model: group}))
 
     def with_only(self, one: Slot, *, arm: str = CHAMPION) -> "SlotTable":
         """A table in which one version answers everything of its model."""

@@ -15,7 +15,7 @@ from lifecycle.errors import (
     RegistryUnavailable,
     ServeError,
 )
-from lifecycle.serve import copies, reload
+from lifecycle.serve import copies, following
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.slots import SlotTable
@@ -232,7 +232,7 @@ def test_what_cannot_load_stays_out_and_says_why(served, caplog, monkeypatch):
     assert "Traceback" not in caplog.text
     watch.poll()
     assert engine.figures.swap_failures == {"churn": 1}  # not at every look
-    monkeypatch.setattr(reload, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.0)
     watch.poll()
     assert engine.figures.swap_failures == {"churn": 2}  # but again after a while
     move(served, 2)
@@ -241,7 +241,7 @@ def test_what_cannot_load_stays_out_and_says_why(served, caplog, monkeypatch):
     assert engine.figures.reasons == {}
 
 
-def test_a_note_that_cannot_be_written_keeps_what_serves(served):
+def test_a_note_that_cannot_be_written_keeps_what_serves(served, monkeypatch):
     engine, watch = loaded(served)
     pointer = copies._pointer(Path(served.log.dir) / copies.FOLDER, watch.refs[0])
     pointer.unlink()
@@ -251,7 +251,7 @@ def test_a_note_that_cannot_be_written_keeps_what_serves(served):
     assert asked(engine) == (2.0, 1)
     assert "cannot be noted" in engine.figures.reasons["churn"]
     pointer.rmdir()
-    watch._failed.clear()
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.0)
     watch.poll()
     assert asked(engine) == (4.0, 2)
     assert json.loads(pointer.read_text())["copy"].startswith("churn-2-")
@@ -315,11 +315,11 @@ def test_versions_by_number_need_no_thread(served):
 def test_the_thread_outlives_what_nobody_thought_of(served, caplog):
     engine, watch = loaded(served.with_values(serve__poll_seconds=0.02))
     watch.start()
-    refs, watch.refs = watch.refs, (None,)  # no reference: every look raises AttributeError
+    one, watch._followed = watch._followed, (None,)  # every look raises AttributeError
     try:
         with caplog.at_level(logging.ERROR, "lifecycle.serve"):
             until(lambda: "trying again" in caplog.text)
-        watch.refs = refs
+        watch._followed = one
         move(served, 2)
         until(lambda: asked(engine)[1] == 2)
     finally:
@@ -332,13 +332,15 @@ def test_while_the_alias_stands_the_ledger_is_not_read(served, monkeypatch):
     watch.load()
     watch.poll()  # the ledger names what serves
     looks = []
-    found = reload.registry.find
-    monkeypatch.setattr(reload.registry, "find", lambda *given: looks.append(1) or found(*given))
+    look = following.registry.look
+    monkeypatch.setattr(
+        following.registry, "look", lambda *given, **more: looks.append(1) or look(*given, **more)
+    )
     for _ in range(3):
         watch.poll()
     assert looks == []
     assert watch.answered > 0
-    monkeypatch.setattr(reload, "LEDGER_SECONDS", 0.0)
+    monkeypatch.setattr(following, "LEDGER_SECONDS", 0.0)
     watch.poll()
     assert looks == [1], "but now and then it is"
 
