@@ -144,6 +144,7 @@ class Look(Record):
     outcome: Outcome = Outcome.UNSURE
     reason: str = ""
     best: str = ""  # A/B: the arm that is proven better
+    probabilities: tuple[float, ...] = ()  # A/B, thompson: that each arm is the best
     exposed: Mapping[str, int] = field(default_factory=dict)  # users (or requests) by arm
     coverage: Mapping[str, Any] = field(default_factory=dict)  # rows, labels, copies dropped
 

@@ -156,7 +156,7 @@ def check_metric(spec: RolloutSpec) -> None:
             where=spec.name,
             fix=f"write it as {watched.guard.name}:{watched.column}=VALUE",
         )
-    if watched.worse == 0:
+    if watched.guard.worse == 0:
         raise ConfigError(
             f"of metric {spec.metric!r} neither more nor less is better",
             where=spec.name,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from lifecycle.errors import ConfigError
 from lifecycle.named import named
-from lifecycle.records import GuardEvidence, Rollout, RolloutSpec, Tally
+from lifecycle.records import GuardEvidence, Outcome, Rollout, RolloutSpec, Tally
 
 STRATEGIES = {
     "shadow": "lifecycle.rollout.shadow:SHADOW",
@@ -37,6 +37,8 @@ class Verdict:
         to_step: the step that begins.
         shares: of the arms, where they are others than the spec's at that step.
         best: the arm that is proven better.
+        probabilities: that each arm is the best, where the shares were made of them.
+        outcome: what it means where it is not what the action says.
     """
 
     action: str
@@ -44,6 +46,8 @@ class Verdict:
     to_step: int | None = None
     shares: tuple[float, ...] = ()
     best: str = ""
+    probabilities: tuple[float, ...] = ()
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Strategy:
         weigh: what the tallies prove; an outcome `fail` is a proven harm.
         onward: what to do when nothing is harmful and time is left.
         counts: whether its arms answer requests, so that they must fall to arms as planned.
+        promotes: whether its end is a promotion; otherwise it just finishes.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Strategy:
     weigh: Callable[[Rollout, Sequence[Tally]], tuple[GuardEvidence, ...]]
     onward: Callable[[Given], Verdict]
     counts: bool = True
+    promotes: bool = True
 
 
 def strategy_of(name: str) -> Strategy:
