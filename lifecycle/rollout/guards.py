@@ -17,7 +17,7 @@ limit, and gives one value a row: true for an event or a number; null leaves the
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lifecycle.errors import ConfigError
@@ -86,11 +86,6 @@ class Watched:
         return "event" if self.limit is not None else self.guard.kind
 
     @property
-    def worse(self) -> int:
-        """1 when more is worse, -1 when less is, 0 when either is; above a limit is worse."""
-        return 1 if self.limit is not None else self.guard.worse
-
-    @property
     def certify(self) -> bool:
         """Whether a step-up waits for its certificate."""
         ratio = self.kind == "event" or self.guard.log  # of what else is a margin of times worse?
@@ -156,6 +151,8 @@ def parse(text: str) -> Watched:
     if colon and not column:
         raise _wrong(text, "names no column", "write it as errors:carrier=UA")
     number = _limit(text, guard, limit)
+    if number is not None:
+        guard = replace(guard, worse=1)  # what lies above the limit, also of what more is better
     return Watched(guard, text.strip(), column, value if equals else None, number)
 
 

@@ -253,7 +253,7 @@ class _Piece:
         if not self.classes:
             return pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(answers))
         written = [_written(item, answers.dtype) for item in self.classes]
-        return _texts(answers).is_in(pl.Series(written, dtype=pl.String).implode())
+        return texts(answers).is_in(pl.Series(written, dtype=pl.String).implode())
 
 
 def _valued(measure: Measure, rows: pl.DataFrame, labelled: pl.Series) -> pl.Series:
@@ -278,13 +278,13 @@ def field_of(rows: pl.DataFrame, name: str) -> pl.Series:
 
 def _places(values: pl.Series, wanted: Sequence[str]) -> pl.Series:
     places = {_written(value, values.dtype): at for at, value in enumerate(wanted)}
-    return _texts(values).replace_strict(places, default=-1, return_dtype=pl.Int32).fill_null(-1)
+    return texts(values).replace_strict(places, default=-1, return_dtype=pl.Int32).fill_null(-1)
 
 
-def _texts(values: pl.Series) -> pl.Series:
+def texts(values: pl.Series) -> pl.Series:
     """Values as text; of numbers, 1, 1.0 and true are the same.
 
-    >>> _texts(pl.Series([1.0, None, 0.5])).to_list()
+    >>> texts(pl.Series([1.0, None, 0.5])).to_list()
     ['1', None, '0.5']
     """
     if values.dtype == pl.Boolean:

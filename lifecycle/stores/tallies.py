@@ -13,6 +13,9 @@ are not independent. So tallies of logs that share no key add up.
 
 Of a number each row is a unit (each request, where a measure is of requests), and the contrast
 between the arms is summed in the order of time with the rows of one key as one cluster.
+
+What labels tell is counted by blocks of time, in which arms are held against each other: labels
+that take longer in one arm are otherwise held against those of other hours.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,10 +46,15 @@ from lifecycle.stores.sealed import unified
 
 __all__ = ["Counted", "Measure", "counted", "pairs"]
 
-# values, whether the arm's, its share at that time, clusters or None -> S, V, W
-Contrast = Callable[
-    [np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], tuple[float, float, float]
+# values, whether the arm's, its share at that time, clusters or None, steps -> S, V, W by step
+Contrasts = Callable[
+    [np.ndarray, np.ndarray, np.ndarray, np.ndarray | None, np.ndarray],
+    Mapping[int, tuple[float, float, float]],
 ]
+
+HOUR = 3_600_000_000  # microseconds
+# (hours since the rollout began, hours of a block from then on)
+BLOCKS = ((0, 1), (48, 4), (336, 24))
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def counted(
     rollout: Rollout,
     watched: Sequence[Measure],
     *,
-    contrast: Contrast | None = None,
+    contrasts: Contrasts | None = None,
     classes: Sequence[object] = (),
     settled: datetime | None = None,
 ) -> Counted:
@@ -81,7 +89,7 @@ def counted(
         directories: the logs' folders.
         rollout: as the ledger has it; rows of steps that it has not reached do not count yet.
         watched: what is counted.
-        contrast: for measures of numbers, `rollout.numbers.contrast`.
+        contrasts: for measures of numbers, `rollout.numbers.contrasts`.
         classes: those that the model may answer; empty: any.
         settled: until then servers may not have known of the rollout, so that what the champion
             answered at the first step says nothing of the planned shares.
@@ -103,8 +111,10 @@ def counted(
     }
     for measure in watched:
         theirs = _theirs(rows, measure, places.get(measure.column, {}))
+        block = _block(rollout) if measure.labelled and not paired else pl.lit(0)
+        theirs = theirs.with_columns(block.cast(pl.Int64).alias("block"))
         if measure.kind == "number":
-            tallies += _numbers(theirs, measure.text, names, contrast, paired=paired)
+            tallies += _numbers(theirs, measure.text, names, contrasts, paired=paired)
         else:
             tallies += (_discordant if paired else _events)(theirs, measure.text, names)
     exposed = {
@@ -154,6 +164,17 @@ def _others(directories: Sequence[str | Path], rollout: Rollout) -> dict[str, in
     return dict(sorted(counts.items()))
 
 
+def _block(rollout: Rollout) -> pl.Expr:
+    """The block of time of a row; its bounds are those of the clock, and never move."""
+    hours = (pl.col("at").cast(TIME) - began(rollout)).dt.total_hours()
+    block, first = pl.lit(0, dtype=pl.Int64), 0
+    for at, (start, length) in enumerate(BLOCKS):
+        block = pl.when(hours >= start).then(first + (hours - start) // length).otherwise(block)
+        if at + 1 < len(BLOCKS):
+            first += (BLOCKS[at + 1][0] - start) // length
+    return block
+
+
 def _theirs(rows: pl.DataFrame, measure: Measure, places: Mapping[str, int]) -> pl.DataFrame:
     """The rows of a measure: id, request, unit, at, arm, step and value."""
     chosen = pl.col(measure.held).is_not_null()
@@ -187,50 +208,57 @@ def _met(rows: pl.DataFrame, names: Sequence[str], settled: datetime | None) -> 
 
 def _events(rows: pl.DataFrame, text: str, names: Sequence[str]) -> list[Tally]:
     """Units at risk and first events."""
+    cell = ["arm", "step", "block"]
     first = rows.filter("value").unique("unit", keep="first")
     stops = rows.join(first.select("unit", stop="at"), on="unit", how="left")
     at_risk = stops.filter(pl.col("stop").is_null() | (pl.col("at") <= pl.col("stop")))
-    units = at_risk.group_by("arm", "step").agg(units=pl.col("unit").n_unique())
-    events = first.group_by("arm", "step").agg(events=pl.len())
-    counts = units.join(events, on=["arm", "step"], how="left").with_columns(total="events")
+    units = at_risk.group_by(cell).agg(units=pl.col("unit").n_unique())
+    events = first.group_by(cell).agg(events=pl.len())
+    counts = units.join(events, on=cell, how="left").with_columns(total="events")
     return _tallies(text, names, counts)
 
 
 def _numbers(
-    rows: pl.DataFrame, text: str, names: Sequence[str], contrast: Contrast | None, *, paired: bool
+    rows: pl.DataFrame,
+    text: str,
+    names: Sequence[str],
+    contrasts: Contrasts | None,
+    *,
+    paired: bool,
 ) -> list[Tally]:
-    """Rows and sums; the contrast with the champion stands at the last step."""
+    """Rows and sums, and in other arms than the champion's the contrast with it."""
+    rows = rows.sort("step", "at", "id", "arm")
     counts = rows.group_by("arm", "step").agg(units=pl.len(), total=pl.col("value").sum())
     found = _tallies(text, names, counts)
-    if contrast is None or not found:
+    if contrasts is None:
         return found
-    last = max(tally.step for tally in found)
-    sums: dict[str, tuple[float, float, float]] = {}
+    sums: dict[tuple[str, int], tuple[float, float, float]] = {}
     for at, name in enumerate(names[1:], 1):
         both = rows.filter(pl.col("arm").is_in([0, at]))
-        mine = both["arm"] == at
-        share = pl.when(paired).then(0.5).otherwise((pl.col("arm") == at).mean().over("step"))
-        shares = both.select(share.cast(pl.Float64)).to_series()
+        realised = (pl.col("arm") == at).mean().over("step", "block")
+        share = both.select(pl.lit(0.5) if paired else realised).to_series().to_numpy()
         clusters = None if both["unit"].n_unique() == len(both) else both["unit"].to_numpy()
-        sums[name] = contrast(
-            both["value"].to_numpy(), mine.to_numpy(), shares.to_numpy(), clusters
-        )
-    for place, tally in enumerate(found):
-        if tally.step == last and tally.arm in sums:
-            total, spread, weight = sums[tally.arm]
-            found[place] = replace(tally, s=total, v=spread, w=weight)
-    return found
+        values, steps = both["value"].to_numpy(), both["step"].to_numpy()
+        mine = (both["arm"] == at).to_numpy()
+        made = contrasts(values, mine, np.broadcast_to(share, values.shape), clusters, steps)
+        sums |= {(name, step): given for step, given in made.items()}
+    return [_with(tally, sums.get((tally.arm, tally.step))) for tally in found]
+
+
+def _with(tally: Tally, sums: tuple[float, float, float] | None) -> Tally:
+    return tally if sums is None else replace(tally, s=sums[0], v=sums[1], w=sums[2])
 
 
 def _tallies(text: str, names: Sequence[str], counts: pl.DataFrame) -> list[Tally]:
-    """One tally an arm for each step at which anything was counted, in the order of steps."""
-    known = {(row["arm"], row["step"]): row for row in counts.to_dicts()}
+    """A tally of each arm for each step and block at which anything was counted, in their order."""
+    known = {(row["arm"], row["step"], row.get("block", 0)): row for row in counts.to_dicts()}
     found = []
-    for step in sorted({step for _, step in known}):
+    for step, block in sorted({key[1:] for key in known}):
         for at, name in enumerate(names):
-            row = known.get((at, step), {})
-            events, total = row.get("events") or 0, row.get("total") or 0
-            found.append(Tally(text, name, step, row.get("units", 0), events, float(total)))
+            row = known.get((at, step, block), {})
+            units, events = row.get("units", 0), row.get("events") or 0
+            total = float(row.get("total") or 0)
+            found.append(Tally(text, name, step, units, events, total, block=block))
     return found
 
 
@@ -278,20 +306,22 @@ def pairs(directories: Sequence[str | Path], rollout: Rollout) -> pl.DataFrame:
 
     Returns:
         prediction_id, time (of the answer, UTC), step, key, then latency_ms, prediction, score and
-        error of the champion, the same of the shadow as `shadow_…`, and label, null where none
-        came.
+        error of the champion, the same of the shadow as `shadow_…`, the same of the champion asked
+        once more as `again_…`, null where it was not, and label, null where none came.
 
     Raises:
         LogError: a file is damaged; names it.
     """
     name, (champion, shadow) = rollout.spec.name, rollout.spec.arms[:2]
     answers = ["latency_ms", "prediction", "score", "error"]
-    mine, copies = (
+    mine, copies, again = (
         _read(directories, rollout, model, arm, ["prediction_id", "time", "step", "key", *answers])
-        for model, arm in ((name, champion), (name + SHADOW, shadow))
+        for model, arm in ((name, champion), (name + SHADOW, shadow), (name + SHADOW, champion))
     )
     copies = copies.select("prediction_id", pl.col(answers).name.prefix("shadow_"))
+    again = again.select("prediction_id", pl.col(answers).name.prefix("again_"))
     both = mine.join(copies, on="prediction_id", how="inner", maintain_order="left")
+    both = both.join(again, on="prediction_id", how="left", maintain_order="left")
     labels = labels_of(directories, name)
     return both.join(labels, on="prediction_id", how="left", maintain_order="left")
 

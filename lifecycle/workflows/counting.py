@@ -1,0 +1,223 @@
+"""Count a rollout: its guards, over the prediction log and the labels that came.
+
+>>> from lifecycle.config import Config
+>>> from lifecycle.records import Arm, Rollout, RolloutSpec
+>>> arms = (Arm("champion", 7, 0.5), Arm("challenger", 8, 0.5))
+>>> spec = RolloutSpec("churn", "ab", arms, guards=("errors",))
+>>> tallies_of(Config(), Rollout(spec, seq=3), ["no/such/folder"]).exposed
+{'challenger': 0}
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from lifecycle.config import Config, LogConfig
+from lifecycle.errors import ConfigError, DataError, LifecycleError
+from lifecycle.named import nearest
+from lifecycle.records import ModelSpec, ModelVersion, Rollout, RolloutSpec
+from lifecycle.rollout.guards import MOST, Watched, expand, parse
+from lifecycle.rollout.numbers import contrasts
+from lifecycle.stores import artifacts, registry, tallies
+from lifecycle.stores.arms import began, texts
+from lifecycle.stores.tallies import Counted, Measure
+from lifecycle.stores.tracking import connect
+from lifecycle.workflows.gathering import newest
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Folders = Sequence[str | Path]
+WHERE = "[rollout] guards"
+
+
+def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
+    """Count what a rollout's spec watches, anew from its beginning.
+
+    Args:
+        config: `[log] dir` where no log is named, and how often servers ask for the plan.
+        rollout: as the ledger has it.
+        log: the folders of the logs, those of all servers; they may overlap.
+
+    Raises:
+        LogError: a log is damaged; names the file.
+        ConfigError: a guard is no longer there, or cannot be computed.
+    """
+    watched = watched_of(rollout.spec)
+    wanted = any("known" in item.guard.needs for item in watched)
+    classes = _classes(config, rollout) if wanted else ()
+    return tallies.counted(
+        log or (config.log.dir,),
+        rollout,
+        measures(watched),
+        contrasts=contrasts,
+        classes=classes,
+        settled=began(rollout) + timedelta(seconds=2.0 * config.serve.poll_seconds),
+    )
+
+
+def pairs_of(config: Config, rollout: Rollout, log: Folders = ()) -> pl.DataFrame:
+    """What the champion and its shadow answered to the same rows, see `stores.tallies.pairs`.
+
+    Raises:
+        LogError: a log is damaged; names the file.
+    """
+    return tallies.pairs(log or (config.log.dir,), rollout)
+
+
+def watched_of(spec: RolloutSpec) -> tuple[Watched, ...]:
+    """The guards of a spec, and the metric that is to improve."""
+    return tuple(
+        parse(text) for text in dict.fromkeys((*spec.guards, *filter(None, [spec.metric])))
+    )
+
+
+def measures(watched: Sequence[Watched]) -> tuple[Measure, ...]:
+    """What `stores.tallies` counts for guards."""
+    return tuple(
+        Measure(
+            item.text,
+            item.values,
+            kind=item.kind,
+            needs=item.guard.needs,
+            labelled=item.guard.labelled,
+            by_request=item.guard.by_request,
+            column=item.column,
+            value=item.value,
+            source=item.guard.name if item.limit is None else f"{item.guard.name}<={item.limit}",
+        )
+        for item in watched
+    )
+
+
+def guards_of(
+    config: Config,
+    client: "MlflowClient",
+    champion: ModelVersion,
+    guards: Sequence[str],
+    *,
+    log: Folders = (),
+) -> tuple[str, ...]:
+    """The guards of a rollout that is about to begin: checked, and one for each value of a column.
+
+    Args:
+        config: `[log]`.
+        client: where the champion's reference rows are.
+        champion: whose features the columns are, and whose logged requests have the values.
+        guards: as `rollout.guards.parse` reads them.
+        log: the folders of the logs.
+
+    Raises:
+        ConfigError: a guard is unknown or cannot be counted, or a column has no known values.
+        LogError: the log is damaged.
+    """
+    try:
+        spec = artifacts.spec(client, champion)
+    except LifecycleError:
+        spec = None  # a model of which nothing but MLflow's signature is known
+    check_columns(config, spec, [parse(text) for text in guards])
+    return expand(guards, values_of(config, client, champion, log=log))
+
+
+def check_columns(config: Config, spec: ModelSpec | None, watched: Sequence[Watched]) -> None:
+    """Refuse guards that the log cannot tell anything of.
+
+    Raises:
+        ConfigError: a segment's column is no feature, or is dropped from the log or hashed in it;
+            or a guard does not fit the model's task.
+    """
+    for item in watched:
+        name = item.column
+        for setting, masked in (("drop", config.log.drop), ("hash", config.log.hash)):
+            if name and name in masked:
+                raise ConfigError(
+                    f"guard {item.text!r} looks at {name!r}, which [log] {setting} keeps out of the"
+                    " log",
+                    where=WHERE,
+                    fix=f"watch another column, or take {name!r} out of [log] {setting}",
+                )
+        if spec is None:
+            continue
+        if name and spec.feature_names and name not in spec.feature_names:
+            raise ConfigError(
+                f"guard {item.text!r} looks at {name!r}, no feature;"
+                f" {nearest(name, spec.feature_names)}",
+                where=WHERE,
+                fix="name a feature of the champion",
+            )
+        _check_task(item, spec)
+
+
+def _check_task(item: Watched, spec: ModelSpec) -> None:
+    regression = spec.task == "regression"
+    if item.guard.name == "label_error" and regression is (item.limit is None):
+        needs = "needs a limit: how far from the label is wrong" if regression else "takes no limit"
+        raise ConfigError(
+            f"guard {item.text!r} of a model with the task {spec.task} {needs}",
+            where=WHERE,
+            fix="write it as label_error<=5" if regression else "write it as label_error",
+        )
+    if item.guard.name == "error_size" and not regression:
+        raise ConfigError(
+            f"guard {item.text!r} is for regressions, the task is {spec.task}",
+            where=WHERE,
+            fix="watch label_error",
+        )
+
+
+def values_of(
+    config: Config, client: "MlflowClient", champion: ModelVersion, *, log: Folders = ()
+) -> Callable[[str], Sequence[str]]:
+    """A function of a column that gives its values, the most frequent first.
+
+    They are those of the champion's newest logged requests; where there are none, of the rows that
+    it was trained with.
+    """
+
+    @lru_cache(maxsize=1)
+    def rows() -> pl.DataFrame | None:
+        found = [
+            newest(LogConfig(dir=str(folder)), champion.name, version=champion.version)
+            for folder in log or (config.log.dir,)
+        ]
+        logged = [
+            frame["features"].struct.unnest()
+            for frame in found
+            if frame is not None and isinstance(frame["features"].dtype, pl.Struct)
+        ]
+        if logged:
+            return pl.concat(
+                [frame.select(pl.all().cast(pl.String)) for frame in logged], how="diagonal"
+            )
+        try:
+            return pl.from_pandas(artifacts.reference(client, champion))
+        except (DataError, LifecycleError):
+            return None
+
+    def frequent(column: str) -> Sequence[str]:
+        frame = rows()
+        if frame is None or column not in frame.columns:
+            return ()
+        counts = texts(frame[column]).drop_nulls().alias("value").value_counts()
+        ranked = counts.sort("count", "value", descending=[True, False])
+        return tuple(ranked["value"].head(MOST).to_list())
+
+    return frequent
+
+
+def _classes(config: Config, rollout: Rollout) -> Sequence[object]:
+    """The champion's classes; none where they are not known, or nobody can be asked."""
+    try:
+        return _known_classes(config, rollout.spec.name, rollout.champion.version)
+    except LifecycleError:
+        return ()  # with the registry down, all else is counted
+
+
+@lru_cache(maxsize=64)
+def _known_classes(config: Config, name: str, version: int) -> tuple[object, ...]:
+    client = connect(config)
+    return artifacts.spec(client, registry.find(client, f"{name}/{version}")).classes
