@@ -8,6 +8,7 @@
 
 from lifecycle.records import Forecast, RolloutPlan
 from lifecycle.views.layout import UNSURE, Sheet, number
+from lifecycle.views.rollout_sheets import listed
 
 HEADERS = ("what", "the champion's", "found after", "days", "users exposed")
 
@@ -41,7 +42,7 @@ def _facts(record: RolloutPlan) -> list[tuple[str, str]]:
     if len(spec.steps) > 1:
         facts.append(("steps", " → ".join(f"{100 * share:g}" for share in spec.steps) + " %"))
     if spec.guards:
-        facts.append(("guards", ", ".join(spec.guards)))
+        facts.append(("guards", listed(spec.guards)))
         facts.append(("alpha", f"{spec.alpha:g}, of all guards together"))
     return facts
 

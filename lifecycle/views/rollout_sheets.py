@@ -5,7 +5,7 @@
 'churn: no rollout yet'
 
 Evidence is the natural logarithm of an e-value and convinces at its limit; a bar is its share of
-that limit.
+that limit. The picture of a page is in `rollout_pictures`, those of the run in `rollout_plots`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +26,8 @@ from lifecycle.views.layout import (
     middle,
     number,
 )
+from lifecycle.views.rollout_pictures import picture
+from lifecycle.views.rollout_series import LOGARITHMIC
 
 STATUS = {"promoted": GOOD, "finished": GOOD, "rolled back": BAD, "held": UNSURE}
 ACTIONS = {"step": GOOD, "promote": GOOD, "finish": GOOD, "rollback": BAD, "hold": UNSURE}
@@ -37,8 +39,9 @@ SAYS = {
     "hold": "hold",
     "finish": "finish",
 }
+SHOWN = 12  # guards with bars, those nearest to their limits; the rest is counted
+NAMED = 6  # guards in a list
 LISTED = 300  # tallies on a page
-LOGARITHMIC = "latency"  # the one built-in number that is counted in logarithms: ln of ms
 
 
 def status(record: RolloutStatus) -> Sheet:
@@ -48,11 +51,13 @@ def status(record: RolloutStatus) -> Sheet:
         return Sheet(f"{record.name}: no rollout yet", notes=[f"start one: {start}"])
     made, look = record.rollout, record.look
     evidence = look.evidence if look else ()
+    drawn = picture(record)
     return Sheet(
         _title(made),
         mark=STATUS.get(made.status, PLAIN),
         facts=tuple(_facts(made, look)),
-        notes=[*_notes(look), *record.warnings],
+        notes=[*_notes(record.name, look), *record.warnings],
+        pictures=[drawn] if drawn else (),
         **_table(evidence, made.spec),
     )
 
@@ -60,7 +65,7 @@ def status(record: RolloutStatus) -> Sheet:
 def rollout(record: Rollout) -> Sheet:
     """The sheet of what `start`, `step`, `abort` and the like gave back."""
     spec = record.spec
-    guards = ", ".join(spec.guards)
+    guards = listed(spec.guards)
     return Sheet(
         _title(record),
         mark=STATUS.get(record.status, PLAIN),
@@ -73,6 +78,16 @@ def rollout(record: Rollout) -> Sheet:
     )
 
 
+def listed(guards: Sequence[str]) -> str:
+    """The first guards by name, and how many there are beyond them.
+
+    >>> listed(["errors", "latency"])
+    'errors, latency'
+    """
+    more = f" and {len(guards) - NAMED} more" if len(guards) > NAMED else ""
+    return ", ".join(middle(guard, 40) for guard in guards[:NAMED]) + more
+
+
 def look(record: Look) -> Sheet:
     """The sheet of one look: what is decided, and all counts that it follows from."""
     tallies = sorted(record.tallies, key=lambda one: (one.guard, one.step, one.arm))[:LISTED]
@@ -82,20 +97,26 @@ def look(record: Look) -> Sheet:
         *([("proven best", record.best)] if record.best else []),
         *_counted(record),
     ]
+    table = _table(record.evidence, None)
+    counts = [
+        (one.guard or "requests", one.arm, f"step {one.step + 1}", count(one.units, "unit"),
+         count(one.events, "event") if not one.v else f"s {one.s:.6g}, v {one.v:.6g}")
+        for one in tallies
+    ]  # fmt: skip
+    folded = [
+        table.pop("folded"),
+        f"{count(len(counts), 'count')} by guard, arm and step" if counts else "",
+    ]
     return Sheet(
         f"{record.name}: look at rollout {record.rollout}, step {record.step + 1}, "
         f"{_moment(record.time)}",
         mark=ACTIONS.get(record.action, PLAIN),
         facts=tuple(facts),
-        rest=[
-            (one.guard or "requests", one.arm, f"step {one.step + 1}", count(one.units, "unit"),
-             count(one.events, "event") if not one.v else f"s {one.s:.6g}, v {one.v:.6g}")
-            for one in tallies
-        ],
-        folded=count(len(tallies), "count") + ", by guard, arm and step" if tallies else "",
+        rest=[*table.pop("rest"), *counts],
+        folded=", ".join(filter(None, folded)),
         notes=_worth(record.evidence),
-        **_table(record.evidence, None),
-    )  # fmt: skip
+        **table,
+    )
 
 
 def evidence(record: GuardEvidence) -> Sheet:
@@ -142,7 +163,7 @@ def _title(made: Rollout) -> str:
 def _facts(made: Rollout, look: Look | None) -> Iterator[tuple[str, str | Gauge]]:
     exposed = look.exposed if look else {}
     for arm, share in _arms(made):
-        words = f"{_percent(share)}  version {arm.version}"
+        words = f"{_percent(share):>5}  version {arm.version}"
         if arm.name in exposed:
             words += f", {count(exposed[arm.name], 'user')}"
         mark = "" if arm.name == made.champion.name else STATUS.get(made.status, PLAIN)
@@ -207,15 +228,25 @@ def _table(evidence: Sequence[GuardEvidence], spec: RolloutSpec | None) -> dict[
     headers = (
         "guard", "champion", "challenger", compared, "evidence of harm", "towards next step"
     )  # fmt: skip
+    shown = ranked[:SHOWN]
     several = len({one.arm for one in evidence}) > 1 or (spec is not None and len(spec.arms) > 2)
     return {
         "headers": headers if evidence else (),
-        "rows": [_row(one, several=several) for one in ranked],
-        "marks": [
-            MARKS[one.outcome] if one.outcome is not Outcome.UNSURE else "" for one in ranked
-        ],
-        "said": [one.reason for one in ranked],
+        "rows": [_row(one, several=several) for one in shown],
+        "marks": [MARKS[one.outcome] if one.outcome is not Outcome.UNSURE else "" for one in shown],
+        "said": [one.reason for one in shown],
+        "rest": [_told(one) for one in ranked[SHOWN:]],
+        "folded": count(len(ranked) - SHOWN, "more guard") if len(ranked) > SHOWN else "",
     }
+
+
+def _told(one: GuardEvidence) -> tuple[str, ...]:
+    return (
+        middle(one.guard, 60),
+        one.arm,
+        f"harm {_against(one.harm, one.harm_limit)}",
+        one.reason,
+    )
 
 
 def _row(one: GuardEvidence, *, several: bool) -> tuple[Cell, ...]:
@@ -279,6 +310,7 @@ def _certificate(one: GuardEvidence) -> Cell:
     if not isinstance(gauge, Gauge) or one.margin is None:
         return gauge
     allowed = f"{one.margin:g} times" if one.kind == "event" else f"{one.margin:+.3g}"
+    allowed = _shift(one.margin) if _logarithmic(one) else allowed
     return Gauge(gauge.share, f"{gauge.words} (≤ {allowed})", gauge.mark)
 
 
@@ -291,8 +323,10 @@ def _against(value: float, limit: float) -> str:
     return f"{max(0.0, value):.1f} of {limit:.1f}"
 
 
-def _notes(look: Look | None) -> Sequence[str]:
-    return ["no look yet: lifecycle rollout run NAME"] if look is None else _worth(look.evidence)
+def _notes(name: str, look: Look | None) -> Sequence[str]:
+    if look is None:
+        return [f"no look yet: lifecycle rollout run {name}"]
+    return _worth(look.evidence)
 
 
 def _worth(evidence: Sequence[GuardEvidence]) -> Sequence[str]:

@@ -1,12 +1,23 @@
 """Columns and checks to draw."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from lifecycle.records import Check, Checks, ColumnDrift, Outcome
+from lifecycle.records import (
+    Arm,
+    Check,
+    Checks,
+    ColumnDrift,
+    GuardEvidence,
+    Look,
+    Outcome,
+    Rollout,
+    RolloutSpec,
+    RolloutStatus,
+)
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 
@@ -86,3 +97,87 @@ def make_checks() -> Callable[..., Checks]:
 def hostile() -> str:
     """A name that would run a script, colour a terminal and turn the writing round."""
     return HOSTILE
+
+
+def _evidence(guard: str, part: float, **more: Any) -> GuardEvidence:
+    known = {
+        "arm": "challenger", "kind": "event", "champion_units": 12_000, "champion_events": 240,
+        "units": 640, "events": 13, "champion_rate": 0.02, "rate": 0.0203, "ratio": 1.02,
+        "low": 0.61, "high": 1.7, "harm": 4.1 * part, "harm_limit": 4.1,
+        "certificate": 3.0 * part, "certificate_limit": 3.0, "margin": 2.0,
+        "outcome": Outcome.FAIL if part >= 1 else Outcome.UNSURE,
+        "reason": "3.1 times as many, proven" if part >= 1 else "not proven either way yet",
+    }  # fmt: skip
+    return GuardEvidence(guard, **{**known, **more})
+
+
+def _rollout(
+    looks: int = 12,
+    *,
+    guards: tuple[str, ...] = ("errors", "latency", "invalid"),
+    status: str = "running",
+    every: int = 1800,
+    **more: Any,
+) -> RolloutStatus:
+    """A canary of 8 against 7 whose first guard comes nearer to its limit at each look."""
+    begin = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    steps = (0.01, 0.05, 0.25, 0.5, 1.0)
+    spec = RolloutSpec(
+        "churn", "canary", (Arm("champion", 7, 0.0), Arm("challenger", 8, 0.0)), steps=steps,
+        guards=guards, margins=(5, 2, 1.5, 1.25), salt="s", hold_back=0.05,
+    )  # fmt: skip
+    end = {"rolled back": "rollback", "promoted": "promote", "held": "hold"}.get(status, "wait")
+    series, last = [], max(1, looks - 1)
+    for at in range(looks):
+        step = min(4, 4 * at // last) if end != "rollback" else min(1, 2 * at // last)
+        share = 0.0 if end == "rollback" and at == looks - 1 else steps[step]
+        rows = {}
+        for place, guard in enumerate(guards):
+            near = {"rolled back": 1.1}.get(status, 0.6) if place == 0 else 0.3 / place
+            number = guard == "latency"
+            middle, wide = (0.05, 0.8 / (1 + at)) if number else (1.0 + near, 3.0 / (1 + at))
+            rows[guard] = {
+                "harm": 4.1 * near * at / last, "harm_limit": 4.1,
+                "certificate": 3.0 * (at % 3) / 3, "certificate_limit": 3.0, "ratio": middle,
+                "low": middle - wide if number else middle / (1 + wide), "high": middle + wide,
+            }  # fmt: skip
+        stepped = at < looks - 1 and step < min(4, 4 * (at + 1) // last) and end != "rollback"
+        series.append(
+            {"time": (begin + timedelta(seconds=every * at)).isoformat(), "step": step,
+             "shares": {"champion": 1 - share, "challenger": share}, "guards": rows,
+             "action": end if at == looks - 1 else "step" if stepped else "wait"}
+        )  # fmt: skip
+    share = series[-1]["shares"]["challenger"] if series else 0.05
+    made = Rollout(
+        spec, 12, status, step=1, shares=(1 - share, share), started=begin.isoformat(),
+        since=(begin + timedelta(hours=1)).isoformat(), run_id="run1",
+        reason="errors: harm is proven" if end == "rollback" else "",
+        ended=series[-1]["time"] if series and end in ("rollback", "promote") else "",
+    )  # fmt: skip
+    evidence = tuple(
+        _evidence(guard, (1.1 if end == "rollback" else 0.6) if place == 0 else 0.2 / place)
+        if guard != "latency" else
+        _evidence(guard, 0.1, kind="number", champion_rate=1.2, rate=1.25, ratio=0.05, low=-0.1,
+                  high=0.2, champion_events=0, events=0, margin=0.18)
+        for place, guard in enumerate(guards)
+    )  # fmt: skip
+    look = Look(
+        "churn", 12, 1, series[-1]["time"], evidence=evidence, action=end,
+        reason="waiting for errors" if end == "wait" else "errors: harm is proven",
+        exposed={"champion": 11_800, "challenger": 640},
+        coverage={"rows": 12_640, "labelled": 0.0312},
+    ) if series else None  # fmt: skip
+    known = {"rollout": made, "look": look, "looks": tuple(series)}
+    return RolloutStatus("churn", **{**known, **more})
+
+
+@pytest.fixture(scope="session")
+def make_rollout() -> Callable[..., RolloutStatus]:
+    """`make_rollout(looks, guards=…, status=…, every=seconds)`."""
+    return _rollout
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> Callable[..., GuardEvidence]:
+    """`make_evidence(guard, part of the limit, …)`."""
+    return _evidence
