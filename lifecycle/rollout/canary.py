@@ -55,8 +55,8 @@ def onward(given: Given) -> Verdict:
     if lacking:
         return Verdict("wait", "; ".join(map(_lacking, lacking)))
     name = rollout.challenger.name
-    answered = sum(
-        item.units
+    answered = any(
+        item.units or item.total  # of keys that were all met before, only the total is left
         for item in given.tallies
         if (item.guard, item.arm, item.step) == ("", name, rollout.step)
     )

@@ -63,7 +63,7 @@ class Counted:
 
     Attributes:
         tallies: of each measure, and of guard "" that counts each unit once, at the step where it
-            was first met, to hold against the planned shares.
+            was first met, to hold against the planned shares; its total is all units of a step.
         exposed: by arm, the units that were given to another arm than the champion.
         coverage: `rows` counted, `others` by arm that were not, the share of `labelled` rows by
             arm, the `first` and the `last` time, ISO 8601; of a shadow the `copies` and `pairs`.
@@ -197,13 +197,18 @@ def _requests(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _met(rows: pl.DataFrame, names: Sequence[str], settled: datetime | None) -> list[Tally]:
-    """Each unit once, where it was met first: a key keeps its arm, and so says nothing again."""
+    """Each unit once, where it was met first: a key keeps its arm, and so says nothing again.
+
+    The total counts all units of a step, those that were met before too.
+    """
+    seen = rows.group_by("arm", "step").agg(total=pl.col("unit").n_unique())
     if settled is not None:
         early = (pl.col("step") == 0) & (pl.col("at").cast(TIME) < settled)
         rows = rows.filter(~early)
     first = rows.unique("unit", keep="first")
-    counts = first.group_by("arm", "step").agg(units=pl.len())
-    return _tallies("", names, counts.with_columns(events="units", total="units"))
+    counts = first.group_by("arm", "step").agg(units=pl.len(), events=pl.len())
+    counts = seen.join(counts, on=["arm", "step"], how="left")
+    return _tallies("", names, counts.with_columns(pl.col("units", "events").fill_null(0)))
 
 
 def _events(rows: pl.DataFrame, text: str, names: Sequence[str]) -> list[Tally]:

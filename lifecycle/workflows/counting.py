@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Folders = Sequence[str | Path]
 WHERE = "[rollout] guards"
+_CLASSES: dict[tuple[str, str, int], tuple[object, ...]] = {}  # a version's do not change
 
 
 def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
@@ -211,13 +212,13 @@ def values_of(
 
 def _classes(config: Config, rollout: Rollout) -> Sequence[object]:
     """The champion's classes; none where they are not known, or nobody can be asked."""
-    try:
-        return _known_classes(config, rollout.spec.name, rollout.champion.version)
-    except LifecycleError:
-        return ()  # with the registry down, all else is counted
-
-
-@lru_cache(maxsize=64)
-def _known_classes(config: Config, name: str, version: int) -> tuple[object, ...]:
-    client = connect(config)
-    return artifacts.spec(client, registry.find(client, f"{name}/{version}")).classes
+    name, version = rollout.spec.name, rollout.champion.version
+    asked = (config.tracking_uri, name, version)
+    if asked not in _CLASSES:
+        client = connect(config)
+        try:
+            spec = artifacts.spec(client, registry.find(client, f"{name}/{version}"))
+        except LifecycleError:
+            return ()  # with the registry down, all else is counted
+        _CLASSES[asked] = spec.classes
+    return _CLASSES[asked]
