@@ -35,10 +35,11 @@ Counts = tuple[int, int, float]  # challenger's events, champion's events, chall
 Side = Literal["above", "below", "both"]
 Floats = NDArray[np.float64]
 
-# alternatives as multiples of the hypothesis, with weights: small harms need most of the evidence
+# Alternatives as multiples of the hypothesis, with weights. Most of the weight is where a canary can
+# be found out early; those near 1 let the interval become as narrow as the counts allow.
 ABOVE: tuple[tuple[float, float], ...] = (
-    (1.15, 1.0), (1.3, 2.0), (1.5, 3.0), (2.0, 3.0), (3.0, 2.0), (5.0, 2.0), (10.0, 1.0),
-    (50.0, 0.5),
+    (1.02, 0.1), (1.06, 0.2), (1.15, 0.4), (1.3, 0.8), (1.75, 3.0), (3.0, 1.5), (5.0, 2.0),
+    (20.0, 0.2),
 )  # fmt: skip
 # of a rate below a bound, as multiples of the bound
 RATES: tuple[tuple[float, float], ...] = ((0.0, 2.0), (0.1, 2.0), (0.3, 1.0), (0.6, 1.0))
@@ -48,7 +49,7 @@ ODDS: tuple[tuple[float, float], ...] = tuple(
     for up, weight in ((1.02, 1.0), (1.05, 1.0), (1.1, 1.0), (1.3, 1.0), (2.0, 1.0), (5.0, 0.5))
     for factor in (up, 1.0 / up)
 )
-EQUAL = 0.5  # weight of "the arms are equal" where that is an alternative
+EQUAL = 0.7  # weight of "the arms are equal" where that is an alternative
 FARTHEST = 60.0  # of the logarithm of a ratio: beyond it no count tells anything
 
 
@@ -215,14 +216,12 @@ def log_e_sample(steps: Sequence[tuple[int, int, float]]) -> float:
     >>> log_e_sample([(500, 500, 0.5)]) < 0 < log_e_sample([(600, 400, 0.5)])
     True
 
-    The mean over the steps and not their product: a key that stays in its arm when the share rises
-    is seen at each step, so that the steps are not independent of each other.
+    A key stays in its arm when the share rises, so it counts at the step where it was met first and
+    nowhere else; else the steps would not be independent of each other.
 
     Args:
         steps: units in the arm, units elsewhere, planned share; one a step.
     """
-    if not steps:
-        return 0.0
     arm, rest, planned = _columns(steps)
     return float(log_e_sample_arrays(arm, rest, planned))
 
@@ -231,11 +230,12 @@ def log_e_sample_arrays(arm: ArrayLike, rest: ArrayLike, planned: ArrayLike) -> 
     """`log_e_sample` of many rollouts at once, shape (..., steps) to (...)."""
     a, b, p = (np.asarray(item, float) for item in (arm, rest, planned))
     fixed = (p <= 0.0) | (p >= 1.0)  # an arm that gets all or nothing tells nothing of chance
-    a, b = np.where(fixed, 0.0, a), np.where(fixed, 0.0, b)
-    found = [a * math.log(f) - (a + b) * np.log(p * f + (1.0 - p)) for f, _ in ODDS]
-    each = log_mean(np.stack(found), [weight for _, weight in ODDS])
-    steps = each.shape[-1]
-    return log_mean(np.moveaxis(each, -1, 0), [1.0] * steps) if steps else np.zeros(each.shape[:-1])
+    a, total = np.where(fixed, 0.0, a), np.where(fixed, 0.0, a + b)
+    found = [
+        (a * math.log(factor) - total * np.log(p * factor + (1.0 - p))).sum(axis=-1)
+        for factor, _ in ODDS
+    ]
+    return log_mean(np.stack(found), [weight for _, weight in ODDS])
 
 
 def _columns(steps: Sequence[tuple[float, float, float]]) -> tuple[Floats, Floats, Floats]:
