@@ -66,7 +66,7 @@ class Shadow:
         self._counts: dict[tuple[str, int], Copied] = {}
         self._opened: PredictionWriter | None = None
         self._opening = threading.Lock()
-        self._closed = False
+        self._closed = self._written = False
 
     def offer(self, asked: Sequence[Question], rows: Rows, told: Sequence[Told]) -> None:
         """Copy requests that are answered, if there is a shadow for them; never raises.
@@ -141,7 +141,7 @@ class Shadow:
         """
         with self._opening:
             if self._opened is None:
-                if self._closed:
+                if self._written:
                     raise LogError("the log is closed", where=self._directory)
                 self._opened = PredictionWriter(
                     self._directory,
@@ -161,6 +161,7 @@ class Shadow:
             line.thread.join(max(0.0, deadline - time.monotonic()))
             line.drop()
         with self._opening:
+            self._written = True
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None

@@ -106,7 +106,7 @@ class Line:
         self.group, self.one, self.counts = group, one, counts
         self.champion = group.champion
         self.alike = _alike(self.champion, one)
-        self.put = self.taken = 0  # requests; each is written by one thread
+        self.put = self.gone = self.taken = 0  # requests; each is written by one thread alone
         self.ended = False
         self._writer, self._again, self._calls = writer, again, 0
         self._queue: deque[Copies] = deque()
@@ -123,7 +123,7 @@ class Line:
     @property
     def waiting(self) -> int:
         """Requests whose copies are not predicted yet."""
-        return self.put - self.taken
+        return self.put - self.gone - self.taken
 
     def add(self, copies: Copies) -> None:
         """Queue copies."""
@@ -148,6 +148,7 @@ class Line:
                 copies = self._queue.popleft()
             except IndexError:  # the thread was quicker
                 return
+            self.gone += len(copies.ids)
             self.counts.dropped += len(copies.ids)
 
     def _run(self) -> None:
