@@ -112,7 +112,10 @@ class Watched:
             return found.set((~found.is_finite()).fill_null(value=False), None)
         if self.limit is not None and found.dtype.is_numeric():
             found = found > self.limit
-        elif found.dtype.is_numeric() and not found.drop_nulls().is_in([0, 1]).all():
+        elif (
+            found.dtype.is_numeric()
+            and not found.cast(pl.Float64).drop_nulls().is_in([0.0, 1.0]).all()
+        ):
             raise self._wrong("it gives numbers, and counts events")
         return found.cast(pl.Boolean)
 

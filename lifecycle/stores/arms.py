@@ -152,12 +152,13 @@ def began(rollout: Rollout) -> datetime:
 
 def within(rollout: Rollout) -> pl.Expr:
     """Whether a row of `at` came while the rollout was open."""
-    open_ = pl.col("at") >= _ticks(began(rollout))
+    open_ = pl.col("at") >= ticks(began(rollout))
     end = moment(rollout.ended or None, "ended")
-    return open_ if end is None else open_ & (pl.col("at") <= _ticks(end))
+    return open_ if end is None else open_ & (pl.col("at") <= ticks(end))
 
 
-def _ticks(when: datetime) -> int:
+def ticks(when: datetime) -> int:
+    """A moment in microseconds since 1970 UTC."""
     return (when - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 

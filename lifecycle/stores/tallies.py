@@ -20,7 +20,7 @@ that take longer in one arm are otherwise held against those of other hours.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from lifecycle.stores.arms import (
     folders,
     labels_of,
     segments,
+    ticks,
     within,
 )
 from lifecycle.stores.arrivals import arrivals
@@ -52,7 +53,7 @@ Contrasts = Callable[
     Mapping[int, tuple[float, float, float]],
 ]
 
-HOUR = 3_600_000_000  # microseconds
+FOREVER = 2**62  # microseconds
 # (hours since the rollout began, hours of a block from then on)
 BLOCKS = ((0, 1), (48, 4), (336, 24))
 
@@ -81,7 +82,7 @@ def counted(
     *,
     contrasts: Contrasts | None = None,
     classes: Sequence[object] = (),
-    settled: datetime | None = None,
+    settling: timedelta | None = None,
 ) -> Counted:
     """Count a rollout's rows in one or several logs, which may overlap.
 
@@ -91,8 +92,9 @@ def counted(
         watched: what is counted.
         contrasts: for measures of numbers, `rollout.numbers.contrasts`.
         classes: those that the model may answer; empty: any.
-        settled: until then servers may not have known of the rollout, so that what the champion
-            answered at the first step says nothing of the planned shares.
+        settling: how late servers may hear of the rollout. What the champion answered at the first
+            step before all had the challenger says nothing of the planned shares: until then, and
+            as long again as it took until the first row of another arm. None: from the beginning.
 
     Raises:
         LogError: a file is damaged or cannot be read; names it.
@@ -104,7 +106,7 @@ def counted(
     paired = "shadow" in names
     copies = int((rows["arm"] == names.index("shadow")).sum()) if paired else 0
     rows = _paired(rows) if paired else rows.sort("at", "step", "id", "arm")
-    tallies = [] if paired else _met(rows, names, settled)
+    tallies = [] if paired else _met(rows, names, _settled(rows, rollout, settling))
     places = {
         name: {value: at for at, value in enumerate(values)}
         for name, values in segments(watched).items()
@@ -196,14 +198,25 @@ def _requests(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _met(rows: pl.DataFrame, names: Sequence[str], settled: datetime | None) -> list[Tally]:
+def _settled(rows: pl.DataFrame, rollout: Rollout, settling: timedelta | None) -> int | None:
+    """When all servers had the challenger, in microseconds; None: they always had."""
+    if settling is None:
+        return None
+    first = rows.filter(pl.col("arm") != 0)["at"].min()
+    if not isinstance(first, int):
+        return FOREVER
+    start = ticks(began(rollout))
+    return start + 2 * (first - start) + settling // timedelta(microseconds=1)
+
+
+def _met(rows: pl.DataFrame, names: Sequence[str], settled: int | None) -> list[Tally]:
     """Each unit once, where it was met first: a key keeps its arm, and so says nothing again.
 
     The total counts all units of a step, those that were met before too.
     """
     seen = rows.group_by("arm", "step").agg(total=pl.col("unit").n_unique())
     if settled is not None:
-        early = (pl.col("step") == 0) & (pl.col("at").cast(TIME) < settled)
+        early = (pl.col("step") == 0) & (pl.col("at") < settled)
         rows = rows.filter(~early)
     first = rows.unique("unit", keep="first")
     counts = first.group_by("arm", "step").agg(units=pl.len(), events=pl.len())

@@ -23,7 +23,7 @@ from lifecycle.records import ModelSpec, ModelVersion, Rollout, RolloutSpec
 from lifecycle.rollout.guards import MOST, Watched, expand, parse
 from lifecycle.rollout.numbers import contrasts
 from lifecycle.stores import artifacts, registry, tallies
-from lifecycle.stores.arms import began, texts
+from lifecycle.stores.arms import texts
 from lifecycle.stores.tallies import Counted, Measure
 from lifecycle.stores.tracking import connect
 from lifecycle.workflows.gathering import newest
@@ -57,7 +57,7 @@ def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
         measures(watched),
         contrasts=contrasts,
         classes=classes,
-        settled=began(rollout) + timedelta(seconds=2.0 * config.serve.poll_seconds),
+        settling=timedelta(seconds=2.0 * config.serve.poll_seconds),
     )
 
 
