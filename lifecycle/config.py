@@ -202,6 +202,7 @@ class RolloutConfig:
     every_seconds: float = 30.0  # between two looks of the controller
     lease_seconds: float = 900.0  # after which another controller takes over
     controller: bool = False  # the server runs the controller by its side
+    allocation: Literal["fixed", "thompson"] = "fixed"  # A/B: how shares follow the evidence
     sample: float = 100.0  # shadow: percent of requests that are copied
     queue: int = 1024  # shadow: copies that may wait; further ones are dropped and counted
     differing: float = 0.1  # shadow: largest share of labels that differ

@@ -27,6 +27,7 @@ MODEL_TAG = "lifecycle.rollout.model"
 VERSION_TAG = "lifecycle.rollout.version"
 STATUS_TAG = "lifecycle.rollout.status"
 FIELDS = ("harm", "harm_limit", "certificate", "certificate_limit", "ratio", "low", "high")
+ACTIONS = ("wait", "step", "promote", "rollback", "hold", "finish")  # as numbers in the series
 MOST_SERIES = 400  # series of one run that are read back
 _REFUSED = re.compile(r"[^\w.: -]")  # what MLflow takes in no name of a metric
 
@@ -87,10 +88,11 @@ def record(client: "MlflowClient", rollout: Rollout, look: Look) -> None:
 
 
 def series(client: "MlflowClient", rollout: Rollout) -> tuple[dict[str, Any], ...]:
-    """The looks that were recorded, oldest first, as parts of `Look.to_dict()`.
+    """The looks that were recorded, oldest first.
 
-    Each has `time`, `step`, `shares`, and `evidence`: of each guard and arm its `harm`,
-    `harm_limit`, `certificate`, `certificate_limit`, `ratio`, `low`, `high` where there were any.
+    Each has `time`, `step`, `action`, `shares` and `units` by arm, and by guard in `guards` its
+    `harm`, `harm_limit`, `certificate`, `certificate_limit`, `ratio`, `low` and `high` where there
+    were any.
 
     Raises:
         ModelNotFound: the run was deleted.
@@ -178,6 +180,8 @@ def names(guards: Sequence[str]) -> dict[str, str]:
 def _figures(rollout: Rollout, look: Look) -> Iterable[tuple[str, float | None]]:
     called = names(_guards(rollout))
     yield "step", float(look.step)
+    if look.action in ACTIONS:
+        yield "action", float(ACTIONS.index(look.action))
     for arm, share in zip(rollout.spec.arms, rollout.shares, strict=True):
         yield f"share/{arm.name}", share
     for tally in look.tallies:
@@ -192,26 +196,28 @@ def _figures(rollout: Rollout, look: Look) -> Iterable[tuple[str, float | None]]
 def _read(rollout: Rollout, at: int, found: Mapping[str, float]) -> dict[str, Any]:
     """One look of the series from the metrics of its moment."""
     guards = {called: guard for guard, called in names(_guards(rollout)).items()}
-    evidence: dict[tuple[str, str], dict[str, Any]] = {}
+    told: dict[str, dict[str, float]] = {}
     for name, value in found.items():
         called, _, rest = name.partition("/")
         arm, _, field = rest.rpartition("/")
         if field in FIELDS and arm:
             guard = guards.get(called, called)
-            evidence.setdefault((guard, arm), {"guard": guard, "arm": arm})[field] = value
+            shown = guard if arm == rollout.challenger.name else f"{guard} of {arm}"
+            told.setdefault(shown, {})[field] = value
+    zone = datetime.fromisoformat(rollout.started).tzinfo
     return {
-        "time": datetime.fromtimestamp(
-            at / 1000, datetime.fromisoformat(rollout.started).tzinfo
-        ).isoformat(timespec="milliseconds"),
+        "time": datetime.fromtimestamp(at / 1000, zone).isoformat(timespec="milliseconds"),
         "step": int(found.get("step", 0)),
-        "shares": [found.get(f"share/{arm.name}", 0.0) for arm in rollout.spec.arms],
-        "units": {
-            arm.name: int(found[f"units/{arm.name}"])
-            for arm in rollout.spec.arms
-            if f"units/{arm.name}" in found
-        },
-        "evidence": list(evidence.values()),
+        "action": ACTIONS[int(found.get("action", 0))],
+        "shares": _by_arm(rollout, "share", found),
+        "units": _by_arm(rollout, "units", found),
+        "guards": told,
     }
+
+
+def _by_arm(rollout: Rollout, kind: str, found: Mapping[str, float]) -> dict[str, float]:
+    named = ((arm.name, f"{kind}/{arm.name}") for arm in rollout.spec.arms)
+    return {arm: found[name] for arm, name in named if name in found}
 
 
 def _guards(rollout: Rollout) -> tuple[str, ...]:

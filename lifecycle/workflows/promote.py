@@ -10,6 +10,7 @@ or not made; running it again finishes it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,13 +24,37 @@ from lifecycle.errors import (
     TransitionRefused,
 )
 from lifecycle.models import files
-from lifecycle.records import Entry, GateReport, GateResult, ModelRef, ModelVersion, Outcome
+from lifecycle.records import (
+    Entry,
+    GateReport,
+    GateResult,
+    ModelRef,
+    ModelVersion,
+    Outcome,
+    Rollout,
+)
+from lifecycle.rollout.state import promotion, refusal
 from lifecycle.stages import PRODUCTION, check_move, check_order, gated, standing
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
 
 RACES = 5  # how often the champion may move while the gates run
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The rollout that a promotion ends, and what the rollout found.
+
+    Attributes:
+        rollout: as it was decided upon.
+        digest: of the look's evidence; empty: there is none.
+        link: where it is.
+    """
+
+    rollout: Rollout
+    digest: str = ""
+    link: str = ""
 
 
 def promote(
@@ -39,6 +64,7 @@ def promote(
     to: str,
     force: bool = False,
     reason: str = "",
+    proof: Proof | None = None,
 ) -> ModelVersion:
     """Bring a version to a stage; nothing happens when it is there already.
 
@@ -52,10 +78,11 @@ def promote(
         to: one of `[stages] order`.
         force: skip gates, approvals and stages between; recorded as such.
         reason: goes into the ledger; needed with `force`.
+        proof: the rollout that ends with it; the entry carries the evidence of its last look.
 
     Raises:
         TransitionRefused: the stage is unknown or may not follow, and names those that may; or the
-            version's registration failed.
+            version's registration failed; or the rollout has ended, or another controller decides.
         ConfigError: the stages themselves cannot be used.
         ApprovalRefused: approvals are missing; `.request` has those that there are.
         DigestMismatch: the files to be approved are not those that were registered.
@@ -91,6 +118,7 @@ def promote(
         decide = partial(
             _decide, version=version, to=to, order=order, force=force, reason=reason, gate=passed,
             before=before, policy=config.approvals, ways=ways,
+            proof=proof,
         )  # fmt: skip
         written = ledger.append(decide)
         if written is not None:
@@ -117,10 +145,13 @@ def _decide(
     before: int | None,
     policy: ApprovalsConfig,
     ways: Sequence[str] = (),
+    proof: Proof | None = None,
 ) -> Entry | None:
     """The entry for this move upon what the ledger says now; None: look at it again."""
     now = standing(entries, order)
     source = now.stages.get(version.version, order[0])
+    if proof is not None and source != to:
+        _check_open(entries, proof.rollout, version, order)
     if source == to or (gate is not None and fresh_gate(entries, version.version) != gate):
         return None
     check_move(source, to, order, force, ways=ways, where=version.ref)
@@ -135,16 +166,28 @@ def _decide(
         extra["gate"] = gate.seq
     if to == PRODUCTION:
         extra |= {"replaced": now.production if now.promoted else before, "replaced_to": order[-1]}
+    seen = (gate.evidence_digest, gate.evidence_link) if gate else ("", "")
+    if proof is not None:
+        extra |= promotion(proof.rollout)
+        seen = (proof.digest, proof.link) if proof.link else seen
     return draft(
         kind="stage",
         version=version.version,
         source=source,
         to=to,
         reason=reason or (f"gates passed, entry {gate.seq}" if gate else ""),
-        evidence_digest=gate.evidence_digest if gate else "",
-        evidence_link=gate.evidence_link if gate else "",
+        evidence_digest=seen[0],
+        evidence_link=seen[1],
         extra=extra,
     )
+
+
+def _check_open(
+    entries: Sequence[Entry], rollout: Rollout, version: ModelVersion, order: Sequence[str]
+) -> None:
+    why = refusal(entries, rollout.seq, rollout.generation, rollout.step, order=order)
+    if why:
+        raise TransitionRefused(why, where=version.ref, fix="see `lifecycle rollout status`")
 
 
 def _asked(policy: ApprovalsConfig, to: str) -> bool:
