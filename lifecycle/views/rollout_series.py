@@ -95,7 +95,7 @@ def series(record: RolloutStatus) -> Series:
     found = [look for _, look in looks]
     kinds = {one.guard: one.kind for one in record.look.evidence} if record.look else {}
     names = dict.fromkeys(name for look in found for name in look.get("guards", {}))
-    lines = [_line(name, found, kinds.get(name, "")) for name in names]
+    lines = [_line(name, found, kinds.get(name, kinds.get(guard_of(name), ""))) for name in names]
     arms = dict.fromkeys(name for look in found for name in look.get("shares", {}))
     return Series(
         tuple(time for time, _ in looks),
@@ -103,6 +103,16 @@ def series(record: RolloutStatus) -> Series:
         {arm: tuple(float(look.get("shares", {}).get(arm, 0.0)) for look in found) for arm in arms},
         tuple(_decisions(found)),
     )
+
+
+def guard_of(name: str) -> str:
+    """A guard without the further arm that its line is about.
+
+    >>> guard_of("label of challenger-2"), guard_of("errors:town=Isle of Man")
+    ('label', 'errors:town=Isle of Man')
+    """
+    guard, _, arm = name.rpartition(" of ")
+    return guard if guard and arm.startswith("challenger") else name
 
 
 def known(values: Sequence[float | None]) -> list[float]:
@@ -177,7 +187,7 @@ def _unit(name: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     number = kind == "number" if kind else any(value is not None and value < 0 for value in values)
     if not number:
         return "ratio"
-    logarithmic = name.partition(":")[0] == LOGARITHMIC
+    logarithmic = guard_of(name).partition(":")[0] == LOGARITHMIC
     return "percent" if logarithmic else "difference"
 
 

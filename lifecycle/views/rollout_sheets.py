@@ -309,8 +309,8 @@ def _certificate(one: GuardEvidence) -> Cell:
     gauge = _gauge(one.certificate, one.certificate_limit, bad=False)
     if not isinstance(gauge, Gauge) or one.margin is None:
         return gauge
-    allowed = f"{one.margin:g} times" if one.kind == "event" else f"{one.margin:+.3g}"
-    allowed = _shift(one.margin) if _logarithmic(one) else allowed
+    times = one.kind == "event" or _logarithmic(one)
+    allowed = f"{one.margin:g} times" if times else f"{one.margin:.3g}"
     return Gauge(gauge.share, f"{gauge.words} (≤ {allowed})", gauge.mark)
 
 

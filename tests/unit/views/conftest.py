@@ -158,7 +158,7 @@ def _rollout(
         _evidence(guard, (1.1 if end == "rollback" else 0.6) if place == 0 else 0.2 / place)
         if guard != "latency" else
         _evidence(guard, 0.1, kind="number", champion_rate=1.2, rate=1.25, ratio=0.05, low=-0.1,
-                  high=0.2, champion_events=0, events=0, margin=0.18)
+                  high=0.2, champion_events=0, events=0, margin=1.2)
         for place, guard in enumerate(guards)
     )  # fmt: skip
     look = Look(
