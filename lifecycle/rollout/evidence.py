@@ -25,8 +25,8 @@ Statistical Science 2023; Waudby-Smith & Ramdas, JRSS-B 2024.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,7 +35,7 @@ Counts = tuple[int, int, float]  # challenger's events, champion's events, chall
 Side = Literal["above", "below", "both"]
 Floats = NDArray[np.float64]
 
-# Alternatives as multiples of the hypothesis, with weights. Most of the weight is where a canary can
+# Alternatives as multiples of the hypothesis, with weights. Most weight is where a canary can
 # be found out early; those near 1 let the interval become as narrow as the counts allow.
 ABOVE: tuple[tuple[float, float], ...] = (
     (1.02, 0.1), (1.06, 0.2), (1.15, 0.4), (1.3, 0.8), (1.75, 3.0), (3.0, 1.5), (5.0, 2.0),
@@ -50,6 +50,7 @@ ODDS: tuple[tuple[float, float], ...] = tuple(
     for factor in (up, 1.0 / up)
 )
 EQUAL = 0.7  # weight of "the arms are equal" where that is an alternative
+RATIO = 0.8  # weight of the ratio in a certificate; the rest is the rate's
 FARTHEST = 60.0  # of the logarithm of a ratio: beyond it no count tells anything
 
 
@@ -73,7 +74,12 @@ def log_e(steps: Sequence[Counts], *, against: float, side: Side) -> float:
 
 
 def log_e_arrays(
-    ours: ArrayLike, theirs: ArrayLike, share: ArrayLike, *, against: float, side: Side
+    ours: ArrayLike,
+    theirs: ArrayLike,
+    share: ArrayLike,
+    *,
+    against: float | Floats,
+    side: Side,
 ) -> Floats:
     """`log_e` of many rollouts at once.
 
@@ -81,11 +87,12 @@ def log_e_arrays(
         ours: challenger's events, shape (..., steps).
         theirs: champion's events, likewise.
         share: challenger's share of the units at risk, 0 … 1, likewise.
-        against: as in `log_e`.
+        against: as in `log_e`; of two sides also many, shape (n, 1) with counts of the shape
+            (steps,).
         side: as in `log_e`.
 
     Returns:
-        shape (...).
+        shape (...), or (n,).
     """
     k, p = np.asarray(ours, float), np.asarray(share, float)
     total, mine = k + np.asarray(theirs, float), k.sum(axis=-1)
@@ -98,12 +105,12 @@ def log_e_arrays(
     return log_mean(np.stack(found), weights)
 
 
-def _alternatives(against: float, side: Side) -> list[tuple[float, float]]:
+def _alternatives(against: float | Floats, side: Side) -> list[tuple[float, float]]:
     below = [(1.0 / factor, weight) for factor, weight in ABOVE]
     if side == "both":  # the same grid at each hypothesis, so that the interval is one
         return [*ABOVE, *below]
     grid = list(ABOVE) if side == "above" else below
-    equal = 1.0 / against
+    equal = 1.0 / float(against)
     if (equal > 1.0) == (side == "above") and equal != 1.0:
         heavy = sum(weight for _, weight in grid) * EQUAL / (1.0 - EQUAL)
         grid.append((equal, heavy))
@@ -142,15 +149,13 @@ def ratio_interval(steps: Sequence[Counts], alpha: float) -> tuple[float, float,
     estimate = _likeliest(ours, theirs, share)
     limit = math.log(1.0 / alpha)
 
-    def refuted(log_ratio: float) -> bool:
-        return (
-            float(log_e_arrays(ours, theirs, share, against=math.exp(log_ratio), side="both"))
-            >= limit
-        )
+    def refuted(log_ratios: Floats) -> NDArray[np.bool_]:
+        against = np.exp(log_ratios)[:, None]
+        found = log_e_arrays(ours, theirs, share, against=against, side="both")
+        return np.asarray(found >= limit)
 
     centre = min(max(math.log(estimate) if estimate > 0 else -FARTHEST, -FARTHEST), FARTHEST)
-    low = _edge(refuted, centre, -FARTHEST)
-    high = _edge(refuted, centre, FARTHEST)
+    low, high = _edge(refuted, centre, -FARTHEST), _edge(refuted, centre, FARTHEST)
     return (
         estimate,
         0.0 if low <= -FARTHEST else math.exp(low),
@@ -175,12 +180,15 @@ def _likeliest(ours: Floats, theirs: Floats, share: Floats) -> float:
     return math.exp((low + high) / 2.0)
 
 
-def _edge(refuted: Any, inside: float, outside: float) -> float:
-    if not refuted(outside):
-        return outside
-    for _ in range(50):
-        middle = (inside + outside) / 2.0
-        inside, outside = (inside, middle) if refuted(middle) else (middle, outside)
+def _edge(refuted: Callable[[Floats], NDArray[np.bool_]], inside: float, outside: float) -> float:
+    """Where the ratios begin that are refuted, from the estimate outwards; a little beyond."""
+    for _ in range(4):
+        points = np.linspace(inside, outside, 64)
+        held = np.flatnonzero(~refuted(points))
+        last = int(held[-1]) if held.size else 0
+        if last == len(points) - 1:
+            return outside
+        inside, outside = float(points[last]), float(points[last + 1])
     return outside
 
 
@@ -208,6 +216,41 @@ def log_e_rate_arrays(units: ArrayLike, events: ArrayLike, *, below: float) -> F
         hit = x * math.log(factor) if factor else np.where(x > 0, -np.inf, 0.0)
         found.append(hit + (n - x) * (math.log1p(-below * factor) - math.log1p(-below)))
     return log_mean(np.stack(found), [weight for _, weight in RATES])
+
+
+def log_e_certificate(
+    ours: ArrayLike,
+    theirs: ArrayLike,
+    share: ArrayLike,
+    *,
+    units: ArrayLike,
+    events: ArrayLike,
+    margin: float,
+    negligible: float,
+) -> Floats:
+    """Evidence that a challenger is less than `margin` times worse, or has as good as no events.
+
+    The hypothesis that is refuted: the ratio of rates is `margin` or more, and the challenger's own
+    rate is `margin` times `negligible` or more. The evidence is the mean of both e-values with the
+    weights `RATIO` and `1 - RATIO`, and so an e-value itself.
+
+    >>> counts = {"units": 5000, "events": 0}
+    >>> found = log_e_certificate([0], [0], [0.5], margin=2.0, negligible=0.002, **counts)
+    >>> bool(found > math.log(20))
+    True
+
+    Args:
+        ours: as in `log_e_arrays`, shape (..., steps).
+        theirs: likewise.
+        share: likewise.
+        units: of the challenger in all steps, also where the champion has none, shape (...).
+        events: likewise.
+        margin: how many times worse is still allowed.
+        negligible: a rate that counts as none.
+    """
+    ratio = log_e_arrays(ours, theirs, share, against=margin, side="below")
+    rate = log_e_rate_arrays(units, events, below=margin * negligible)
+    return log_mean(np.stack([ratio, rate]), (RATIO, 1.0 - RATIO))
 
 
 def log_e_sample(steps: Sequence[tuple[int, int, float]]) -> float:

@@ -35,7 +35,7 @@ Side = Literal["above", "below", "both"]
 Floats = NDArray[np.float64]
 
 WINDOW = 500  # requests before, whose mean is taken off: it follows the hours of a day
-TARGET = 60.0  # W at which the mixture is at its best, in which differences are searched
+TARGET = 20.0  # W at which the mixture is at its best, in which differences are searched
 
 
 def contrast(

@@ -17,8 +17,7 @@ arms, so that all of them together raise a false alarm with a probability of alp
 certificate at log(1/alpha), since a step needs those of all guards.
 
 A certificate says that the ratio of rates is below the margin, or that the challenger's own rate is
-below the margin times a rate that counts as none (of no events a ratio cannot be told). It is the
-mean of both e-values with the weights `RATIO` and `1 - RATIO`, and so one e-value itself.
+below the margin times a rate that counts as none (of no events a ratio cannot be told).
 """
 
 import math
@@ -34,16 +33,14 @@ from lifecycle.rollout.evidence import (
     Counts,
     Side,
     log_e,
-    log_e_rate,
+    log_e_certificate,
     log_e_sample,
-    log_mean,
     ratio_interval,
 )
 from lifecycle.rollout.numbers import difference_interval, log_e_difference
 
 ASSIGNMENT = "assignment"  # the name of the sample-ratio check among the guards
 ASSIGNMENT_ALPHA = 0.001
-RATIO = 0.8  # the ratio's weight in a certificate; the rest is the rate's
 
 
 class GuardLike(Protocol):
@@ -290,11 +287,20 @@ def event_certificate(
     """
     if guard.worse < 0:
         return log_e(steps, against=1.0 / margin, side="above")
-    ratio = log_e(steps, against=margin, side="below")
     if guard.worse == 0:
-        return min(ratio, log_e(steps, against=1.0 / margin, side="above"))
-    rate = log_e_rate(units, events, below=margin * guard.negligible)
-    return float(log_mean(np.array([ratio, rate]), (RATIO, 1.0 - RATIO)))
+        lower = log_e(steps, against=margin, side="below")
+        return min(lower, log_e(steps, against=1.0 / margin, side="above"))
+    mine, rest, share = np.asarray(steps, float).reshape(-1, 3).T
+    found = log_e_certificate(
+        mine,
+        rest,
+        share,
+        units=units,
+        events=events,
+        margin=margin,
+        negligible=guard.negligible,
+    )
+    return float(found)
 
 
 def _number(
