@@ -134,9 +134,9 @@ def before(values: Floats, window: int = WINDOW) -> Floats:
 def precision(v: ArrayLike, w: ArrayLike, target: float = TARGET) -> Floats:
     """The rho of the mixture: the variance of the values times the W to be at its best at."""
     most, size = np.asarray(v, float), np.asarray(w, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         found: Floats = np.where(size > 0.0, target * most / size, 0.0)
-    return found
+    return np.where(np.isfinite(found), found, 0.0)
 
 
 def log_e_difference(
@@ -173,10 +173,11 @@ def log_e_differences(
     off = np.asarray(s, float) - against * size
     told = (wide > 0.0) & (most > 0.0)
     total = np.where(told, most + wide, 1.0)
-    found = 0.5 * np.log(np.where(told, wide, 1.0) / total) + off**2 / (2.0 * total)
+    scaled = off / np.sqrt(total)
+    found = 0.5 * np.log(np.where(told, wide, 1.0) / total) + scaled**2 / 2.0
     if side != "both":
         sign = 1.0 if side == "above" else -1.0
-        found = found + math.log(2.0) + log_normal(sign * off / np.sqrt(total))
+        found = found + math.log(2.0) + log_normal(sign * scaled)
     return np.where(told, found, 0.0)
 
 
@@ -216,7 +217,7 @@ def difference_interval(
         rho: as in `log_e_difference`.
     """
     wide = float(precision(v, w)) if rho is None else rho
-    if w <= 0.0 or v <= 0.0 or wide <= 0.0:
+    if w <= 0.0 or v <= 0.0 or wide <= 0.0:  # nothing is known of the spread
         return -math.inf, math.inf
     total = v + wide
     half = math.sqrt(total * math.log(total / (wide * alpha**2)))
