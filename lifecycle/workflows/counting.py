@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from lifecycle.named import nearest
 from lifecycle.records import ModelSpec, ModelVersion, Rollout, RolloutSpec
 from lifecycle.rollout.guards import MOST, Watched, expand, parse
 from lifecycle.rollout.numbers import contrasts
+from lifecycle.rollout.pairing import tallied
 from lifecycle.stores import artifacts, registry, tallies
 from lifecycle.stores.arms import texts
 from lifecycle.stores.tallies import Counted, Measure
@@ -39,6 +41,8 @@ _CLASSES: dict[tuple[str, str, int], tuple[object, ...]] = {}  # a version's do 
 def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
     """Count what a rollout's spec watches, anew from its beginning.
 
+    A shadow is not held against guards but against the champion's answers to the same rows.
+
     Args:
         config: `[log] dir` where no log is named, and how often servers ask for the plan.
         rollout: as the ledger has it.
@@ -48,10 +52,11 @@ def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
         LogError: a log is damaged; names the file.
         ConfigError: a guard is no longer there, or cannot be computed.
     """
-    watched = watched_of(rollout.spec)
+    shadow = rollout.spec.strategy == "shadow"
+    watched = () if shadow else watched_of(rollout.spec)
     wanted = any("known" in item.guard.needs for item in watched)
     classes = _classes(config, rollout) if wanted else ()
-    return tallies.counted(
+    found = tallies.counted(
         log or (config.log.dir,),
         rollout,
         measures(watched),
@@ -59,6 +64,10 @@ def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
         classes=classes,
         settling=timedelta(seconds=2.0 * config.serve.poll_seconds),
     )
+    if not shadow:
+        return found
+    pairs = pairs_of(config, rollout, log)
+    return replace(found, tallies=tallied(pairs, rollout.spec.limits))
 
 
 def pairs_of(config: Config, rollout: Rollout, log: Folders = ()) -> pl.DataFrame:
