@@ -122,27 +122,30 @@ def answered(
     """
     name = rollout.spec.name
     labels = labels_of(directories, name) if any(map(_wants_label, measures)) else None
-    frames = []
-    for folder in folders(directories):
-        log = PredictionLog(folder)
-        for model in (name, name + SHADOW):
-            if model != name and not any(arm.name == "shadow" for arm in rollout.spec.arms):
-                continue
-            made = _Piece(rollout, measures, labels, classes, shadow=model != name)
-            frames.append(
-                log.read(
-                    model,
-                    columns=made.columns,
-                    written=began(rollout) - SLACK,
-                    where=made.where,
-                    each=made,
-                )
-            )
+    made = _Piece(rollout, measures, labels, classes)
+    frames = [
+        PredictionLog(folder).read(
+            name,
+            columns=made.columns,
+            written=began(rollout) - SLACK,
+            where=made.where,
+            each=made,
+        )
+        for folder in folders(directories)
+    ]
     if not frames:
-        return _Piece(rollout, measures, labels, classes, shadow=False).nothing
+        return made.nothing
     if len(frames) > 1:  # a folder may hold a copy of what another one holds
         return pl.concat(frames).unique(["id", "arm"], keep="first", maintain_order=True)
     return frames[0]
+
+
+def of_arms(rollout: Rollout) -> pl.Expr:
+    """Whether a row was answered by an arm's version under its name."""
+    found = pl.lit(value=False)
+    for arm in rollout.spec.arms:
+        found |= (pl.col("arm") == arm.name) & (pl.col("version") == arm.version)
+    return found
 
 
 def began(rollout: Rollout) -> datetime:
@@ -175,26 +178,16 @@ class _Piece:
         measures: Sequence[Measure],
         labels: pl.DataFrame | None,
         classes: Sequence[object],
-        *,
-        shadow: bool,
     ) -> None:
         self.rollout, self.labels, self.classes = rollout, labels, classes
         self.sources = {measure.held: measure for measure in measures}
         self.segments = segments(measures)
         needs = {name for measure in measures for name in measure.needs}
         needs |= {"prediction"} if "known" in needs else set()
-        needs |= {"features"} if self.segments and not shadow else set()
-        self.shadow = shadow
+        needs |= {"features"} if self.segments else set()
         self.columns = [*_ALWAYS, *(name for name in _LOGGED if name in needs)]
-        theirs = [
-            (at, arm)
-            for at, arm in enumerate(rollout.spec.arms)
-            if (arm.name == "shadow") is shadow
-        ]
-        self.codes = {arm.name: at for at, arm in theirs}
-        self.where = pl.lit(value=False)
-        for _, arm in theirs:
-            self.where |= (pl.col("arm") == arm.name) & (pl.col("version") == arm.version)
+        self.codes = {arm.name: at for at, arm in enumerate(rollout.spec.arms)}
+        self.where = of_arms(rollout)
         self.where &= pl.col("step").is_between(0, rollout.step)
 
     @property

@@ -36,6 +36,7 @@ from lifecycle.stores.arms import (
     began,
     folders,
     labels_of,
+    of_arms,
     segments,
     ticks,
     within,
@@ -67,7 +68,7 @@ class Counted:
             was first met, to hold against the planned shares; its total is all units of a step.
         exposed: by arm, the units that were given to another arm than the champion.
         coverage: `rows` counted, `others` by arm that were not, the share of `labelled` rows by
-            arm, the `first` and the `last` time, ISO 8601; of a shadow the `copies` and `pairs`.
+            arm, the `first` and the `last` time, ISO 8601.
     """
 
     tallies: tuple[Tally, ...]
@@ -103,22 +104,20 @@ def counted(
     labelled = any(measure.labelled for measure in watched)
     rows = answered(directories, rollout, watched, classes=classes)
     names = [arm.name for arm in rollout.spec.arms]
-    paired = "shadow" in names
-    copies = int((rows["arm"] == names.index("shadow")).sum()) if paired else 0
-    rows = _paired(rows) if paired else rows.sort("at", "step", "id", "arm")
-    tallies = [] if paired else _met(rows, names, _settled(rows, rollout, settling))
+    rows = rows.sort("at", "step", "id", "arm")
+    tallies = _met(rows, names, _settled(rows, rollout, settling))
     places = {
         name: {value: at for at, value in enumerate(values)}
         for name, values in segments(watched).items()
     }
     for measure in watched:
         theirs = _theirs(rows, measure, places.get(measure.column, {}))
-        block = _block(rollout) if measure.labelled and not paired else pl.lit(0)
+        block = _block(rollout) if measure.labelled else pl.lit(0)
         theirs = theirs.with_columns(block.cast(pl.Int64).alias("block"))
         if measure.kind == "number":
-            tallies += _numbers(theirs, measure.text, names, contrasts, paired=paired)
+            tallies += _numbers(theirs, measure.text, names, contrasts)
         else:
-            tallies += (_discordant if paired else _events)(theirs, measure.text, names)
+            tallies += _events(theirs, measure.text, names)
     exposed = {
         name: rows.filter(pl.col("arm") == at)["unit"].n_unique()
         for at, name in enumerate(names)
@@ -130,8 +129,6 @@ def counted(
             name: rows.filter(pl.col("arm") == at)["labelled"].mean() or 0.0
             for at, name in enumerate(names)
         }
-    if paired:
-        coverage |= {"copies": copies, "pairs": len(rows) // 2}
     return Counted(tuple(tallies), exposed, coverage)
 
 
@@ -147,9 +144,7 @@ def _others(directories: Sequence[str | Path], rollout: Rollout) -> dict[str, in
     """Rows since the rollout began that are not counted, by arm, as asked or fallback."""
     name = rollout.spec.name
     counts: dict[str, int] = {}
-    counting = pl.lit(value=False)
-    for arm in rollout.spec.arms:
-        counting |= (pl.col("arm") == arm.name) & (pl.col("version") == arm.version)
+    where = ~of_arms(rollout)
 
     def each(rows: pl.DataFrame) -> pl.DataFrame:
         since = rows.select("arm", arrivals(name)).filter(within(rollout))
@@ -159,7 +154,7 @@ def _others(directories: Sequence[str | Path], rollout: Rollout) -> dict[str, in
         log = PredictionLog(folder)
         columns = ["prediction_id", "time", "arm"]
         found = log.read(
-            name, columns=columns, written=began(rollout) - SLACK, where=~counting, each=each
+            name, columns=columns, written=began(rollout) - SLACK, where=where, each=each
         )
         for arm, count in found.rows():
             counts[arm] = counts.get(arm, 0) + count
@@ -241,8 +236,6 @@ def _numbers(
     text: str,
     names: Sequence[str],
     contrasts: Contrasts | None,
-    *,
-    paired: bool,
 ) -> list[Tally]:
     """Rows and sums, and in other arms than the champion's the contrast with it."""
     rows = rows.sort("step", "at", "id", "arm")
@@ -254,11 +247,11 @@ def _numbers(
     for at, name in enumerate(names[1:], 1):
         both = rows.filter(pl.col("arm").is_in([0, at]))
         realised = (pl.col("arm") == at).mean().over("step", "block")
-        share = both.select(pl.lit(0.5) if paired else realised).to_series().to_numpy()
+        share = both.select(realised).to_series().to_numpy()
         clusters = None if both["unit"].n_unique() == len(both) else both["unit"].to_numpy()
         values, steps = both["value"].to_numpy(), both["step"].to_numpy()
         mine = (both["arm"] == at).to_numpy()
-        made = contrasts(values, mine, np.broadcast_to(share, values.shape), clusters, steps)
+        made = contrasts(values, mine, share, clusters, steps)
         sums |= {(name, step): given for step, given in made.items()}
     return [_with(tally, sums.get((tally.arm, tally.step))) for tally in found]
 
@@ -278,45 +271,6 @@ def _tallies(text: str, names: Sequence[str], counts: pl.DataFrame) -> list[Tall
             total = float(row.get("total") or 0)
             found.append(Tally(text, name, step, units, events, total, block=block))
     return found
-
-
-def _paired(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows that the champion and a shadow both answered, with the champion's step and key."""
-    mine, copies = rows.filter(pl.col("arm") == 0), rows.filter(pl.col("arm") != 0)
-    mine = mine.unique("id", keep="first", maintain_order=True)
-    copies = copies.unique("id", keep="first", maintain_order=True)
-    given = ["request", "unit", "keyed", "at", "step"]
-    given += [name for name in rows.columns if name.startswith("segment:")]
-    twins = copies.drop(given).join(mine.select("id", *given), on="id")
-    mine = mine.join(copies.select("id"), on="id", how="semi")
-    return pl.concat([mine, twins.select(mine.columns)]).sort("at", "step", "id", "arm")
-
-
-def _discordant(rows: pl.DataFrame, text: str, names: Sequence[str]) -> list[Tally]:
-    """Of pairs, the events that only one of the two had, up to a unit's first; total: all events.
-
-    What both have says nothing of a difference (McNemar, Psychometrika 1947).
-    """
-    keys = ["unit", "request", "id", "at", "step"]
-    both = rows.filter(pl.col("arm") == 0).join(
-        rows.filter(pl.col("arm") == 1).select("id", other="value"), on="id"
-    )
-    both = both.select(*keys, "value", "other").sort("at", "step", "id")
-    first = both.filter(pl.col("value") != pl.col("other")).unique("unit", keep="first")
-    stops = both.join(first.select("unit", stop="at"), on="unit", how="left")
-    at_risk = stops.filter(pl.col("stop").is_null() | (pl.col("at") <= pl.col("stop")))
-    counts = []
-    for at, (event, than) in enumerate((("value", "other"), ("other", "value"))):
-        units = at_risk.group_by("step").agg(
-            units=pl.col("unit").n_unique(), total=pl.col(event).sum()
-        )
-        only = first.filter(pl.col(event) & ~pl.col(than)).group_by("step").agg(events=pl.len())
-        counts.append(
-            units.join(only, on="step", how="left").select(
-                pl.lit(at).alias("arm"), "step", "units", "events", "total"
-            )
-        )
-    return _tallies(text, names, pl.concat(counts))
 
 
 def pairs(directories: Sequence[str | Path], rollout: Rollout) -> pl.DataFrame:

@@ -9,7 +9,6 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 Folders = Sequence[str | Path]
 WHERE = "[rollout] guards"
-_CLASSES: dict[tuple[str, str, int], tuple[object, ...]] = {}  # a version's do not change
+_SPECS: dict[tuple[str, str, int], ModelSpec] = {}  # a version's does not change
 
 
 def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
@@ -52,31 +51,36 @@ def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
         LogError: a log is damaged; names the file.
         ConfigError: a guard is no longer there, or cannot be computed.
     """
-    shadow = rollout.spec.strategy == "shadow"
-    watched = () if shadow else watched_of(rollout.spec)
+    folders = log or (config.log.dir,)
+    if rollout.spec.strategy == "shadow":
+        return _shadowed(config, rollout, folders)
+    watched = watched_of(rollout.spec)
     wanted = any("known" in item.guard.needs for item in watched)
-    classes = _classes(config, rollout) if wanted else ()
-    found = tallies.counted(
-        log or (config.log.dir,),
+    spec = _champion(config, rollout) if wanted else None
+    return tallies.counted(
+        folders,
         rollout,
         measures(watched),
         contrasts=contrasts,
-        classes=classes,
+        classes=spec.classes if spec else (),
         settling=timedelta(seconds=2.0 * config.serve.poll_seconds),
     )
-    if not shadow:
-        return found
-    pairs = pairs_of(config, rollout, log)
-    return replace(found, tallies=tallied(pairs, rollout.spec.limits))
 
 
-def pairs_of(config: Config, rollout: Rollout, log: Folders = ()) -> pl.DataFrame:
-    """What the champion and its shadow answered to the same rows, see `stores.tallies.pairs`.
-
-    Raises:
-        LogError: a log is damaged; names the file.
-    """
-    return tallies.pairs(log or (config.log.dir,), rollout)
+def _shadowed(config: Config, rollout: Rollout, folders: Folders) -> Counted:
+    """What pairs of answers have in common; nobody was exposed."""
+    found = tallies.counted(folders, rollout, ())
+    pairs = tallies.pairs(folders, rollout)
+    spec = _champion(config, rollout)
+    classes = None if spec is None else spec.task != "regression"
+    labelled = int(pairs["label"].is_not_null().sum())
+    coverage = {
+        **found.coverage,
+        "pairs": len(pairs),
+        "twice": int(pairs["again_prediction"].is_not_null().sum()),
+        "labelled": {"shadow": labelled / len(pairs) if len(pairs) else 0.0},
+    }
+    return Counted(tallied(pairs, rollout.spec.limits, classes=classes), {}, coverage)
 
 
 def watched_of(spec: RolloutSpec) -> tuple[Watched, ...]:
@@ -219,15 +223,14 @@ def values_of(
     return frequent
 
 
-def _classes(config: Config, rollout: Rollout) -> Sequence[object]:
-    """The champion's classes; none where they are not known, or nobody can be asked."""
+def _champion(config: Config, rollout: Rollout) -> ModelSpec | None:
+    """The champion's specification; none where it has none, or nobody can be asked."""
     name, version = rollout.spec.name, rollout.champion.version
     asked = (config.tracking_uri, name, version)
-    if asked not in _CLASSES:
-        client = connect(config)
+    if asked not in _SPECS:
         try:
-            spec = artifacts.spec(client, registry.find(client, f"{name}/{version}"))
+            client = connect(config)
+            _SPECS[asked] = artifacts.spec(client, registry.find(client, f"{name}/{version}"))
         except LifecycleError:
-            return ()  # with the registry down, all else is counted
-        _CLASSES[asked] = spec.classes
-    return _CLASSES[asked]
+            return None  # with the registry down, all else is counted
+    return _SPECS[asked]

@@ -72,7 +72,7 @@ def traffic_of(
         mine = [item for item in found.tallies if (item.guard, item.arm) == (text, champion.name)]
         units = sum(item.units for item in mine)
         if not text:
-            met = units
+            met = int(sum(item.total for item in mine))
         elif units:
             rates[text] = sum(item.total for item in mine) / units
     first = str(found.coverage.get("first") or "")

@@ -502,50 +502,12 @@ def copied(log, at, token, *, arm="shadow", **more):
     log.answer(arm, at, **given)
 
 
-def test_only_pairs_count_and_of_events_only_the_discordant_ones(log):
-    answers = [(1, 1), (1, 0), (0, 1), (0, 0), (0, 1)]  # the label is 1
-    for at, (mine, copy) in enumerate(answers):
-        token = log.answer("champion", at, prediction=[mine], label=1)
-        copied(log, at + 0.1, token, prediction=[copy])
-    log.answer("champion", 10, prediction=[0], label=1)  # its copy was dropped
-    found = log.counted(wrong(), of=rollout(arms=SHADOWED))
-    assert table(found, "wrong") == {("champion", 0): (5, 2), ("shadow", 0): (5, 1)}
-    assert {item.arm: item.total for item in found.tallies} == {"champion": 3.0, "shadow": 2.0}
-    assert (found.coverage["copies"], found.coverage["pairs"]) == (5, 5)
+def test_copies_are_in_no_arm(log):
+    copied(log, 1, log.answer("champion", 0))
+    found = log.counted(event(), of=rollout(arms=SHADOWED))
+    assert table(found, "errors") == {("champion", 0): (1, 0)}
+    assert found.coverage["rows"] == 1
     assert found.exposed == {}
-    assert table(found, "") == {}
-
-
-def test_pairs_of_a_key_count_until_its_first_discordant_event(log):
-    for at in range(3):
-        token = log.answer("champion", at, prediction=[1], label=1, key="ann")
-        copied(log, at, token, prediction=[0])  # copies carry no key
-    assert table(log.counted(wrong(), of=rollout(arms=SHADOWED)), "wrong") == {
-        ("champion", 0): (1, 0), ("shadow", 0): (1, 1),
-    }  # fmt: skip
-
-
-def test_segments_of_copies_are_those_of_the_requests(log):
-    token = log.answer("champion", features={"carrier": np.array(["UA"], object)})
-    copied(log, 1, token, error="failed")
-    measure = event("errors:carrier=UA", column="carrier", value="UA")
-    assert table(log.counted(measure, of=rollout(arms=SHADOWED)), "errors:carrier=UA") == {
-        ("champion", 0): (1, 0), ("shadow", 0): (1, 1),
-    }  # fmt: skip
-
-
-def test_numbers_of_pairs_are_one_cluster(log):
-    given = []
-
-    def contrasts(values, arm, share, units, _):
-        given.append((values.tolist(), arm.tolist(), share.tolist(), len(set(units.tolist()))))
-        return {}
-
-    for at in range(2):
-        token = log.answer("champion", at, latency_ms=1.0)
-        copied(log, at, token, latency_ms=2.0)
-    log.counted(latency(), of=rollout(arms=SHADOWED), contrasts=contrasts)
-    assert given == [([1.0, 2.0, 1.0, 2.0], [False, True, False, True], [0.5] * 4, 2)]
 
 
 def test_pairs_have_both_answers_and_the_label(log):
