@@ -13,6 +13,7 @@ functions in this module by their names, through the entry point `mlflow.deploym
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +26,7 @@ from lifecycle.config import RolloutConfig, load_config
 from lifecycle.errors import ConfigError, DataError, LifecycleError, ModelNotFound
 from lifecycle.named import nearest
 from lifecycle.project import Project
-from lifecycle.records import ModelRef, RolloutStatus
+from lifecycle.records import GuardEvidence, ModelRef, RolloutStatus
 
 FLAVOR = "python_function"
 ASKED = ("strategy", "guards", "others", "metric", "reason", "force", "log")  # not of [rollout]
@@ -63,7 +64,8 @@ class LifecycleDeploymentClient(BaseDeploymentClient):
 
     def __init__(self, target_uri: str) -> None:
         super().__init__(target_uri)
-        self.model = unquote(urlsplit(target_uri).path).strip("/")
+        target = urlsplit(target_uri)
+        self.model = unquote(target.path).strip("/") if target.scheme else ""
 
     def create_deployment(
         self,
@@ -258,7 +260,7 @@ def target_help() -> str:
     >>> "lifecycle:/NAME" in target_help()
     True
     """
-    keys = ", ".join(sorted(_SETTINGS))
+    keys = fill(", ".join(sorted(_SETTINGS)), 90, initial_indent="  ", subsequent_indent="  ")
     return f"""\
 Rollouts of registered models, decided by evidence. Target: lifecycle:/NAME, the model's name; the
 deployment has the same name. The registry is MLFLOW_TRACKING_URI, else that of ./lifecycle.toml.
@@ -272,7 +274,8 @@ predict  answers rows as the rollout would, by key; --endpoint http://HOST:PORT 
 Config (-C KEY=VALUE) of create and update:
   strategy=shadow|canary|ab, guards=errors,latency<=50, metric=label, others=models:/NAME/5,
   reason=TEXT, force=true, log=DIR,DIR
-  and each key of [rollout], with lists as a,b,c: {keys}
+  and each key of [rollout], with lists as a,b,c:
+{keys}
 
     mlflow deployments create -t lifecycle:/churn --name churn -m models:/churn/3 \\
         -C strategy=canary -C steps=1,5,25,50,100
@@ -371,6 +374,10 @@ def _described(status: RolloutStatus) -> dict[str, Any]:
         "reason": made.reason,
         "decision": {"action": look.action, "reason": look.reason} if look else None,
         "exposed": dict(look.exposed) if look else {},
-        "evidence": [one.to_dict() for one in look.evidence] if look else [],
+        "evidence": [_evidence(one) for one in look.evidence] if look else [],
         "warnings": list(status.warnings),
     }
+
+
+def _evidence(one: GuardEvidence) -> dict[str, Any]:
+    return {key: str(value) if key == "outcome" else value for key, value in one.to_dict().items()}

@@ -71,17 +71,18 @@ def start(
 @verb
 @name_argument
 @click.option("--watch", is_flag=True, help="Until it ends, or Ctrl-C.")
-def status(config: Config, *, name: str, watch: bool) -> Any:
+@logs_option
+def status(config: Config, *, name: str, watch: bool, log: tuple[str, ...]) -> Any:
     """Shares, evidence, users exposed; exit 2: held, rolled back."""
     config = named(config, name)
     from lifecycle.workflows.rollout import status
 
     if not watch:
-        return status(config)
+        return status(config, log=log)
     from lifecycle.views.rollout_live import live, until_it_ends
 
     with live() as show:
-        return until_it_ends(lambda: status(config), show, seconds=WATCH_SECONDS)
+        return until_it_ends(lambda: status(config, log=log), show, seconds=WATCH_SECONDS)
 
 
 @verb
@@ -97,14 +98,15 @@ def step(config: Config, *, name: str, reason: str) -> Any:
 
 @verb
 @name_argument
-@click.option("--force", is_flag=True, help="Whatever is not proven yet; needs --reason.")
+@click.option("--force", is_flag=True, help="In spite of gates or a proven harm; needs --reason.")
 @reason_option
-def promote(config: Config, *, name: str, force: bool, reason: str) -> Any:
+@logs_option
+def promote(config: Config, *, name: str, force: bool, reason: str, log: tuple[str, ...]) -> Any:
     """End it with the challenger as champion."""
     config = named(config, name)
     from lifecycle.workflows.rollout import promote
 
-    return promote(config, reason=reason, force=force)
+    return promote(config, reason=reason, force=force, log=log)
 
 
 @verb
@@ -147,9 +149,10 @@ def run(config: Config, *, name: str, once: bool, every: float | None, log: tupl
 @verb
 @name_argument
 @click.option("--rollout", type=int, metavar="SEQ", help="The entry that began it; else the last.")
-def explain(config: Config, *, name: str, rollout: int | None) -> Any:
+@logs_option
+def explain(config: Config, *, name: str, rollout: int | None, log: tuple[str, ...]) -> Any:
     """Compute the last decision again from its evidence."""
     config = named(config, name)
     from lifecycle.workflows.rollout import explain
 
-    return explain(config, rollout=rollout)
+    return explain(config, rollout=rollout, log=log)

@@ -97,11 +97,11 @@ def rollout_plan(
     )
 
 
-def rollout_status(self: "Project") -> RolloutStatus:
+def rollout_status(self: "Project", *, log: Log = ()) -> RolloutStatus:
     """The open rollout, else the last one, with what its last look found; draws itself."""
     from lifecycle.workflows.rollout import status
 
-    return status(self.config)
+    return status(self.config, log=tuple(log))
 
 
 def rollout_look(self: "Project", *, log: Log = ()) -> Look:
@@ -118,11 +118,13 @@ def rollout_step(self: "Project", *, reason: str = "") -> Rollout:
     return step(self.config, reason=reason)
 
 
-def rollout_promote(self: "Project", *, force: bool = False, reason: str = "") -> Rollout:
-    """End the rollout with the challenger as champion; `force` skips what is not proven yet."""
+def rollout_promote(
+    self: "Project", *, force: bool = False, reason: str = "", log: Log = ()
+) -> Rollout:
+    """End the rollout with the challenger as champion; `force` skips gates and a proven harm."""
     from lifecycle.workflows.rollout import promote
 
-    return promote(self.config, reason=reason, force=force)
+    return promote(self.config, reason=reason, force=force, log=tuple(log))
 
 
 def rollout_abort(self: "Project", *, reason: str = "") -> Rollout:
@@ -139,15 +141,16 @@ def rollout_resume(self: "Project", *, reason: str) -> Rollout:
     return resume(self.config, reason=reason)
 
 
-def rollout_explain(self: "Project", *, rollout: int | None = None) -> Look:
+def rollout_explain(self: "Project", *, rollout: int | None = None, log: Log = ()) -> Look:
     """The last decision, computed again from its evidence: counts, e-values, intervals, exposed.
 
     Args:
         rollout: the ledger entry that began it; by default the last rollout.
+        log: folders of the prediction log, for one about which nothing was decided yet.
     """
     from lifecycle.workflows.rollout import explain
 
-    return explain(self.config, rollout=rollout)
+    return explain(self.config, rollout=rollout, log=tuple(log))
 
 
 def _keys(settings: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Evidence is the natural logarithm of an e-value and convinces at its limit; a ba
 that limit. The picture of a page is in `rollout_pictures`, those of the run in `rollout_plots`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import exp, isfinite
 from typing import Any
 
@@ -39,6 +39,7 @@ SAYS = {
     "hold": "hold",
     "finish": "finish",
 }
+ASSIGNMENT = "assignment"  # the check that arms got the shares that were planned
 SHOWN = 12  # guards with bars, those nearest to their limits; the rest is counted
 NAMED = 6  # guards in a list
 LISTED = 300  # tallies on a page
@@ -179,12 +180,18 @@ def _facts(made: Rollout, look: Look | None) -> Iterator[tuple[str, str | Gauge]
     if look is not None:
         yield from _counted(look, users=False)
         if made.open:
-            said = SAYS.get(look.action, look.action) + (f": {look.reason}" if look.reason else "")
-            yield "last look", f"{_moment(look.time)}, {said}"
+            yield "last look", f"{_moment(look.time)}, {_decided(look)}"
         if look.best:
             yield "proven best", look.best
     if made.holder and made.open:
         yield "controller", f"{middle(made.holder, 40)}, lease until {_moment(made.until)}"
+
+
+def _decided(look: Look) -> str:
+    """The action and why; of all that is waited for the first, for the table has the others."""
+    first, *more = look.reason.split("; ") if look.action == "wait" else [look.reason]
+    also = f", and {count(len(more), 'more thing')}" if more else ""
+    return SAYS.get(look.action, look.action) + (f": {first}{also}" if first else "")
 
 
 def _arms(made: Rollout) -> list[tuple[Arm, float]]:
@@ -207,15 +214,22 @@ def _counted(look: Look, *, users: bool = True) -> Iterator[tuple[str, str]]:
     if users and look.exposed:
         told = (f"{name} {number:,}" for name, number in look.exposed.items())
         yield "users exposed", ", ".join(told)
-    if look.coverage:
-        told = (f"{name.replace('_', ' ')} {_figure(v)}" for name, v in look.coverage.items())
+    told = [f"{name.replace('_', ' ')} {words}" for name, v in look.coverage.items()
+            if (words := _figure(v))]  # fmt: skip
+    if told:
         yield "coverage", ", ".join(told)
 
 
 def _figure(value: object) -> str:
+    """A figure, share, moment or count by name; empty where there is nothing to say."""
+    if isinstance(value, Mapping):
+        return " and ".join(f"{count} {name}" for name, count in value.items())
     if isinstance(value, float) and not value.is_integer():
         return _percent(value) if 0 < value < 1 else number(value)
-    return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, (int, float)):
+        return f"{value:,.0f}"
+    text = "" if value is None else str(value)
+    return _moment(text) if text[10:11] == "T" else text
 
 
 def _table(evidence: Sequence[GuardEvidence], spec: RolloutSpec | None) -> dict[str, Any]:
@@ -234,7 +248,7 @@ def _table(evidence: Sequence[GuardEvidence], spec: RolloutSpec | None) -> dict[
         "headers": headers if evidence else (),
         "rows": [_row(one, several=several) for one in shown],
         "marks": [MARKS[one.outcome] if one.outcome is not Outcome.UNSURE else "" for one in shown],
-        "said": [one.reason for one in shown],
+        "said": [one.reason.removeprefix(f"{one.guard}: ") for one in shown],
         "rest": [_told(one) for one in ranked[SHOWN:]],
         "folded": count(len(ranked) - SHOWN, "more guard") if len(ranked) > SHOWN else "",
     }
@@ -262,6 +276,8 @@ def _row(one: GuardEvidence, *, several: bool) -> tuple[Cell, ...]:
 
 
 def _rate(one: GuardEvidence, value: float | None, events: int, units: int, *, event: bool) -> str:
+    if one.guard == ASSIGNMENT:
+        return f"{'' if value is None else _percent(value)}\n{count(units, 'unit')}"
     if event:
         shown = "" if value is None else _percent(value)
         return f"{shown}\n{events:,} of {units:,}"
