@@ -183,6 +183,7 @@ class Forecast(Record):
     requests: float | None  # until it is found, at the median; None: it never is
     days: float | None = None
     exposed: float | None = None  # requests that the challenger answers until then
+    kind: str = "event"  # number: the rate is a mean, and the ratio one of means
 
 
 @dataclass(frozen=True)
