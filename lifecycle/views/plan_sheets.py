@@ -48,10 +48,16 @@ def _facts(record: RolloutPlan) -> list[tuple[str, str]]:
 
 
 def _harm(one: Forecast) -> str:
-    return f"{one.guard}: {one.ratio:g} times as many" if one.ratio > 1 else one.guard
+    if one.ratio < 1:
+        return f"{one.guard}: {1 / one.ratio:g} times better"
+    return f"{one.guard}: {one.ratio:g} times as {'many' if one.kind == 'event' else 'much'}"
 
 
 def _step(steps: tuple[float, ...], at: int, one: Forecast) -> str:
+    if not steps:
+        return f"pass: {one.guard} proven to be within its limit"
+    if not one.guard:
+        return f"leave {100 * steps[at]:g} %: after its time"
     share = f"{100 * steps[at]:g} %" if at < len(steps) else f"step {at + 1}"
     return f"leave {share}: {one.guard} proven below {one.ratio:g} times"
 
@@ -69,4 +75,6 @@ def _row(one: Forecast, what: str) -> tuple[str, ...]:
 
 
 def _rate(one: Forecast) -> str:
-    return "unknown" if one.rate is None else f"{100 * one.rate:.3g} %"
+    if one.rate is None:
+        return "unknown"
+    return f"{100 * one.rate:.3g} %" if one.kind == "event" else number(one.rate, 3)
