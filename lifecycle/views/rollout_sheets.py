@@ -214,10 +214,10 @@ def _counted(look: Look, *, users: bool = True) -> Iterator[tuple[str, str]]:
     if users and look.exposed:
         told = (f"{name} {number:,}" for name, number in look.exposed.items())
         yield "users exposed", ", ".join(told)
-    told = [f"{name.replace('_', ' ')} {words}" for name, v in look.coverage.items()
+    parts = [f"{name.replace('_', ' ')} {words}" for name, v in look.coverage.items()
             if (words := _figure(v))]  # fmt: skip
-    if told:
-        yield "coverage", ", ".join(told)
+    if parts:
+        yield "coverage", ", ".join(parts)
 
 
 def _figure(value: object) -> str:

@@ -179,6 +179,8 @@ def _erasure(record: records.Erasure) -> Sheet:
             f"{record.unsealed} of them are hidden from all readers, and leave the disk when the"
             " server that wrote them seals its journal"
         )
+    if record.copies:
+        notes.append(f"with {count(record.copies, 'copy', 'copies')} that a shadow had answered")
     if record.interrupted:
         notes.append("an earlier call was interrupted: what it erased is counted, or nearly so")
     labels = count(record.labels, "label")

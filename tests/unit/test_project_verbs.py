@@ -8,7 +8,7 @@ import pytest
 
 import lifecycle as lc
 from lifecycle.errors import ModelNotFound, TransitionRefused
-from lifecycle.records import Evaluation, Feedback, Scored, Status
+from lifecycle.records import Evaluation, Feedback, Rollout, RolloutPlan, Scored, Status
 
 Make = Callable[..., pd.DataFrame]
 
@@ -149,6 +149,46 @@ def test_moves_are_made_and_undone(project: lc.Project) -> None:
     assert (back.version, back.stage) == (1, "production")
     last = project.history().entries[-1]
     assert (last.kind, last.reason) == ("rollback", "it was a twin")
+
+
+def test_a_version_is_tried_beside_the_champion(project: lc.Project) -> None:
+    with pytest.raises(ModelNotFound, match="there never was a rollout"):
+        project.rollout_step()
+    asked = {"steps": [5, 100], "guards": ["errors"], "hold_back": 0, "max_hours": 2}
+    made = project.rollout(2, **asked, force=True, reason="a twin")
+    assert isinstance(made, Rollout)
+    assert (made.shares, made.spec.hold_back, made.spec.max_seconds) == ((0.95, 0.05), 0.0, 7200.0)
+    assert [arm.version for arm in made.spec.arms] == [1, 2]
+    with pytest.raises(TransitionRefused, match="is open"):
+        project.rollout(2, strategy="shadow")
+    status = project.rollout_status()
+    assert (status.rollout, status.look.action, status.exit_code) == (made, "wait", 0)
+    look = project.rollout_look()
+    assert (look.action, look.exit_code) == ("wait", 3)
+    assert project.rollout_explain(rollout=made.seq).action == "wait"
+    assert project.rollout_step(reason="by hand").shares == (0.0, 1.0)
+    with pytest.raises(TransitionRefused, match="not held"):
+        project.rollout_resume(reason="it was not held")
+    ended = project.rollout_promote(force=True, reason="they are twins")
+    assert (ended.status, project.status().production.version) == ("promoted", 2)
+    project.rollback(reason="it was a twin")
+    with pytest.raises(TransitionRefused, match="no rollout is open"):
+        project.rollout_abort()
+
+
+def test_the_settings_of_a_rollout_are_checked(project: lc.Project) -> None:
+    with pytest.raises(lc.ConfigError, match="did you mean 'hold_back'"):
+        project.rollout(2, hold_bck=0)
+    with pytest.raises(lc.ConfigError, match="write a list of numbers"):
+        project.rollout_plan(2, steps=[5, 100], margins=["a"])
+
+
+def test_a_plan_moves_nothing(project: lc.Project) -> None:
+    entries = len(project.history().entries)
+    plan = project.rollout_plan(2, steps=[5, 100], guards=["errors"])
+    assert isinstance(plan, RolloutPlan)
+    assert plan.spec.steps == (0.05, 1.0)
+    assert len(project.history().entries) == entries
 
 
 def test_a_plain_version_is_adopted_with_the_projects_target(
