@@ -28,6 +28,7 @@ VERSION_TAG = "lifecycle.rollout.version"
 STATUS_TAG = "lifecycle.rollout.status"
 FIELDS = ("harm", "harm_limit", "certificate", "certificate_limit", "ratio", "low", "high")
 ACTIONS = ("wait", "step", "promote", "rollback", "hold", "finish")  # as numbers in the series
+MOST_METRICS = 1000  # that MLflow takes at once
 MOST_SERIES = 400  # series of one run that are read back
 _REFUSED = re.compile(r"[^\w.: -]")  # what MLflow takes in no name of a metric
 
@@ -65,14 +66,15 @@ def begin(client: "MlflowClient", experiment: str, spec: RolloutSpec) -> str:
 def record(client: "MlflowClient", rollout: Rollout, look: Look) -> None:
     """Add one look to the series: what was found of each guard, shares and units of the arms.
 
-    The time of the metrics is the look's; their step is the seconds since the rollout began.
+    The time of the metrics is the look's; their step is the seconds since the rollout began. A run
+    that was deleted or closed takes none.
 
     Raises:
         RegistryUnavailable: no answer in time.
     """
     from mlflow.entities import Metric
 
-    if not rollout.run_id:
+    if not open_still(client, rollout):
         return
     moment = datetime.fromisoformat(look.time)
     since = int((moment - datetime.fromisoformat(rollout.started)).total_seconds())
@@ -83,8 +85,8 @@ def record(client: "MlflowClient", rollout: Rollout, look: Look) -> None:
     }
     metrics = list(figures.values())
     with answers(f"run {rollout.run_id}"):
-        for first in range(0, len(metrics), 1000):
-            client.log_batch(rollout.run_id, metrics=metrics[first : first + 1000])
+        for first in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(rollout.run_id, metrics=metrics[first : first + MOST_METRICS])
 
 
 def series(client: "MlflowClient", rollout: Rollout) -> tuple[dict[str, Any], ...]:
@@ -113,9 +115,9 @@ def evidence(client: "MlflowClient", rollout: Rollout, look: Look) -> tuple[str,
     """Store what a decision rests on: the rollout as it was, and the look with its tallies.
 
     Returns:
-        The sha256 of the file and its address; the address is empty where there is no run.
+        The sha256 of the file and its address; empty where the run was deleted.
     """
-    if not rollout.run_id:
+    if not open_still(client, rollout):
         return "", ""
     moment = "".join(character for character in look.time[:26] if character.isdigit())
     tree = {"v": 1, "rollout": rollout.to_dict(), "look": look.to_dict()}

@@ -23,7 +23,7 @@ KIND = "erase"  # of the ledger's entry
 
 
 def erase(config: Config, *, key: str, reason: str) -> Erasure:
-    """Erase what the prediction log holds of one key: sealed rows, unsealed ones, and labels.
+    """Erase what the prediction log holds of one key: rows, a shadow's copies of them, and labels.
 
     The ledger gets an entry with a keyed hash of the key, the counts, who and why. A server may go
     on: what it has logged and not sealed is hidden at once, and is gone when it is sealed. Training
@@ -67,6 +67,9 @@ def erase(config: Config, *, key: str, reason: str) -> Erasure:
         "interrupted": erased.again,
     }
 
+    if erased.copies:
+        counts["copies"] = erased.copies
+
     def decide(_: Sequence[Entry]) -> Entry:
         return draft(kind=KIND, reason=reason, extra=counts)
 
@@ -81,6 +84,7 @@ def erase(config: Config, *, key: str, reason: str) -> Erasure:
         key_hash=erased.key_hash,
         entry=entry.seq if entry else 0,
         interrupted=erased.again,
+        copies=erased.copies,
     )
 
 
