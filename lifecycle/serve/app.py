@@ -17,7 +17,8 @@ from typing import Any
 from lifecycle.errors import LifecycleError, PredictionFailed
 from lifecycle.named import named
 from lifecycle.serve.batch import Batcher, Limits
-from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.logs import echoed, noted
 from lifecycle.serve.outward import masked
 from lifecycle.serve.protocols import mlflow

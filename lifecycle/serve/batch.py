@@ -1,17 +1,21 @@
 """Micro-batches without a timer: what arrives in one turn of the loop is predicted in one call.
 
-    ask ──> queue of the model ──next turn of the loop──> one call ──> one record of the log
+    ask ──> queue of the version ─next turn of the loop─> one call ──> one record of the log
                   ^ requests gather here while a thread predicts          └──> each its answer
 
 Nobody waits for others to come: a request that is alone is predicted alone. Requests share a call
 when one version in one arm answers them, and each row is answered by itself (`together`); those
 with params go alone. A call that fails is halved until the requests that make it fail stand alone,
 so that none harms its neighbours. What takes less than about a millisecond is predicted on the
-loop's thread, anything else in one thread a model, so that health checks are answered meanwhile.
+loop's thread, anything else in one thread a version; health checks are answered meanwhile.
 
 A request whose turn does not come in time is answered 504 and never predicted. One that is being
 predicted then is answered 504 too; its prediction is logged as an error when it is there, because
 nobody was told it.
+
+A request that a challenger fails on, in whichever way, is answered by the champion; the failure has
+a row of its own in the log. So has one that the challenger takes too long for. A model that ends
+the whole process, by a fault of its native code, is beyond that: the worker is replaced.
 
 >>> Limits().queue
 1024
@@ -22,27 +26,28 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
 
 from lifecycle.errors import LifecycleError, LogError, PredictionFailed
-from lifecycle.models.predicting import Output, Table
-from lifecycle.serve.engine import Answer, Choice, Engine
+from lifecycle.models.predicting import Output
+from lifecycle.serve.choices import Choice, key_of
+from lifecycle.serve.engine import Answer, Engine
+from lifecycle.serve.joining import Asking, Batch, Done, alike, joined, same, sociable, splits
 from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.shadow import Shadow
+from lifecycle.serve.slots import Slot
 from lifecycle.serve.wire import Refused
 
 OFTEN = 256  # rows of one call, however long each takes: many models cost as much for one
 SWITCH_SECONDS = 0.0005  # a thread that computes gives the interpreter to the loop so often
+PATIENCE_SECONDS = 5.0  # that a challenger may take at least before the champion answers
+PATIENCE = 10  # times what the champion takes, where that is longer
+STALL_NS = 100_000_000  # a challenger that held up the loop so long is called in a thread
 _LOG = logging.getLogger("lifecycle.serve")
-
-Done = Callable[[Answer | Exception], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +66,20 @@ class Limits:
     seconds: float = 60.0
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
-    """A request that waits or is being predicted."""
-
-    choice: Choice
-    rows: Rows
-    done: Done
-    begun: int
-    late: bool = False  # it was answered 504
-
-
-Batch = list[_Asked]
 # requests that one call answered, their rows, and what it gave
 Predicted = tuple[Batch, Rows, Output | Exception]
 
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """The requests of one model."""
+    """The requests of one version."""
 
-    waiting: deque[_Asked] = field(default_factory=deque)
+    slot: Slot
+    waiting: deque[Asking] = field(default_factory=deque)
     busy: Batch = field(default_factory=list)  # what the thread is predicting
     thread: ThreadPoolExecutor | None = None
+    stuck: bool = False  # the call in the thread has taken longer than a challenger may
+    aside: bool = False  # a call held up the loop, so further ones are made in the thread
 
 
 class Batcher:
@@ -99,7 +95,7 @@ class Batcher:
         self, engine: Engine, limits: Limits | None = None, shadow: Shadow | None = None
     ) -> None:
         self.engine, self.limits, self.shadow = engine, limits or Limits(), shadow
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[int, _Line] = {}
         self._count = 0
         self._soon = self._flushing = self._watched = False
 
@@ -109,11 +105,11 @@ class Batcher:
         return self._count
 
     def ask(self, choice: Choice, rows: Rows, done: Done, *, begun: int) -> None:
-        """Queue a request.
+        """Draw who answers a request, and queue it.
 
         Args:
-            choice: who answers.
-            rows: from the decoder of the version that answers.
+            choice: who has read it.
+            rows: from the decoder of that version.
             done: takes the answer, or what the client is to be told instead; called once.
             begun: `time.perf_counter_ns()` when the request was there; 0: now.
         """
@@ -122,18 +118,68 @@ class Batcher:
             if self._count >= self.limits.queue:
                 done(Refused(503, "too many requests are waiting"))
                 return
-        line = self._lines.get(choice.slot.model)
+        asked = Asking(choice, rows, done, begun or time.perf_counter_ns())
+        if choice.route.drawing is None:
+            self._queue(asked)
+            return
+        asked.choice = choice = choice.drawn(None if rows.key is None else key_of(rows))
+        error = self._turned(asked) if choice.route.backup is not None else None
+        self._queue(asked) if error is None else self._instead(asked, error)
+
+    def _turned(self, asked: Asking) -> Exception | None:
+        """Make the rows a challenger's; gives what keeps it from being asked."""
+        turn = asked.choice.route.turn
+        if turn is not None:
+            asked.given = asked.rows
+            try:
+                asked.rows = turn(asked.rows)
+            except Exception as error:  # noqa: BLE001 - as if the model had raised it
+                return error
+        line = self._lines.get(id(asked.choice.slot))
         if line is None:
-            line = self._lines[choice.slot.model] = _Line()
-        line.waiting.append(_Asked(choice, rows, done, begun or time.perf_counter_ns()))
+            return None
+        if line.stuck:
+            return TimeoutError("the version does not return")
+        if len(line.waiting) >= self.limits.queue // 4:
+            return TimeoutError("the version is too slow, too many requests wait for it")
+        return None
+
+    def _queue(self, asked: Asking) -> None:
+        one = asked.choice.slot
+        line = self._lines.get(id(one))
+        line = self._begun(one) if line is None else line
+        line.waiting.append(asked)
         self._count += 1
         if not self._soon:
             self._on_next_turn()
 
+    def _begun(self, one: Slot) -> _Line:
+        """A line for a version that is asked for the first time; those that have left end."""
+        groups = self.engine.table.groups.values()
+        served = {id(slot) for group in groups for slot in group.slots.values()}
+        for place, line in tuple(self._lines.items()):
+            if place not in served and not line.waiting and not line.busy:
+                if line.thread is not None:
+                    line.thread.shutdown(wait=False)
+                del self._lines[place]
+        line = self._lines[id(one)] = _Line(one)
+        return line
+
+    def _instead(self, asked: Asking, error: Exception) -> None:
+        """Have the champion answer what another version failed on."""
+        asked.late = True
+        choice = self.engine.instead(asked.choice, asked.rows, error, begun=asked.begun)
+        rows = asked.rows if asked.given is None else asked.given
+        self._queue(Asking(choice, rows, asked.done, asked.begun))
+
     @property
     def predicting(self) -> dict[str, int]:
         """By model how many requests a thread is predicting, also those that were answered 504."""
-        return {name: len(line.busy) for name, line in self._lines.items() if line.busy}
+        found: dict[str, int] = {}
+        for line in self._lines.values():
+            if line.busy:
+                found[line.slot.model] = found.get(line.slot.model, 0) + len(line.busy)
+        return found
 
     def close(self) -> None:
         """End the threads; one that is predicting still is left alone, it may never return."""
@@ -159,25 +205,32 @@ class Batcher:
     def _serve(self, line: _Line) -> None:
         while line.waiting and not line.busy:
             batch = self._taken(line)
-            rows = sum(asked.rows.count for asked in batch)
-            if self.engine.expected(batch[0].choice, rows) < INLINE_NS:
-                self._settle(self._tried(batch, aside=False))
-            else:
+            choice = batch[0].choice
+            expected = self.engine.expected(choice, sum(asked.rows.count for asked in batch))
+            backed = choice.route.backup is not None
+            # what nobody has measured yet may hang
+            if expected >= INLINE_NS or (backed and (line.aside or not expected)):
                 self._in_thread(line, batch)
+                continue
+            begun = time.perf_counter_ns() if backed else 0
+            predicted = self._tried(batch, aside=False)
+            if backed and time.perf_counter_ns() - begun > STALL_NS:
+                line.aside = True
+            self._settle(predicted)
 
     def _taken(self, line: _Line) -> Batch:
         """The request that waits longest, and those that may share its call."""
         waiting = line.waiting
         first = waiting.popleft()
         batch, passed = [first], []
-        if waiting and _sociable(first):
+        if waiting and sociable(first):
             choice = first.choice
             most = max(OFTEN, self.engine.affordable(choice))
             room = min(self.limits.batch_rows, most) - first.rows.count
             while waiting and room > 0:
                 other = waiting.popleft()
-                fits = other.rows.count <= room and _same(choice, other.choice)
-                if fits and _alike(first.rows, other.rows):
+                fits = other.rows.count <= room and same(choice, other.choice)
+                if fits and alike(first.rows, other.rows):
                     batch.append(other)
                     room -= other.rows.count
                 else:
@@ -201,12 +254,12 @@ class Batcher:
             return [(batch, rows, engine.predict(choice, rows, aside=aside))]
         found: Output | Exception
         try:
-            rows = _joined(batch)
+            rows = joined(batch)
             found = engine.predict(choice, rows, aside=aside)
         except Exception as error:  # noqa: BLE001 - whose rows it is, their own call shows
             found = error
         if isinstance(found, Output):
-            if _splits(found, rows.count):
+            if splits(found, rows.count):
                 return [(batch, rows, found)]
             parts = [[asked] for asked in batch]
         else:
@@ -247,17 +300,25 @@ class Batcher:
                 self._tell_one(asked, own)
                 start = stop
 
-    def _tell_one(self, asked: _Asked, output: Output | Exception) -> None:
+    def _tell_one(self, asked: Asking, output: Output | Exception) -> None:
         choice, rows, begun = asked.choice, asked.rows, asked.begun
+        backed = choice.route.backup is not None
         if asked.late:
-            try:
-                self.engine.too_late(choice, rows, begun=begun)
-            except LifecycleError as error:
-                _LOG.error("%s", error)
+            if not backed:  # else its failure is logged already
+                try:
+                    self.engine.too_late(choice, rows, begun=begun)
+                except LifecycleError as error:
+                    _LOG.error("%s", error)
+            return
+        if backed and isinstance(output, Exception):
+            self._instead(asked, output)
             return
         try:
             answer = self.engine.record(choice, rows, output, begun=begun)
         except Exception as error:  # noqa: BLE001 - the client is told
+            if backed and not isinstance(error, LogError):
+                self._instead(asked, error)
+                return
             _tell(asked, error)
             if self.shadow is not None and isinstance(error, PredictionFailed):
                 self.shadow.offer([asked], rows, [error])
@@ -275,7 +336,7 @@ class Batcher:
         line.busy = batch
 
         def back(predicted: list[Predicted]) -> None:
-            line.busy = []
+            line.busy, line.stuck = [], False
             self._settle(predicted)
             if line.waiting and not self._soon:  # whoever was answered may ask again at once
                 self._on_next_turn()
@@ -294,76 +355,43 @@ class Batcher:
         return min(1.0, self.limits.seconds / 4)
 
     def _look(self) -> None:
-        """Answer 504 where the time is over; again in a while, as long as a thread predicts."""
-        oldest = time.perf_counter_ns() - int(self.limits.seconds * 1e9)
-        for line in self._lines.values():
+        """Answer 504 where the time is over; again in a while, as long as a thread predicts.
+
+        Where a challenger's time is over, which is shorter, the champion answers.
+        """
+        now = time.perf_counter_ns()
+        for line in tuple(self._lines.values()):
             for asked in line.busy:
-                if asked.begun < oldest and not asked.late:
-                    asked.late = True
-                    _tell(asked, Refused(504, "the prediction takes too long"))
-            over = [asked for asked in line.waiting if asked.begun < oldest]
+                if not asked.late and now - asked.begun > self._patience(asked):
+                    line.stuck = line.stuck or asked.choice.route.backup is not None
+                    self._over(asked, "the prediction takes too long")
+            over = [asked for asked in line.waiting if now - asked.begun > self._patience(asked)]
             for asked in over:
                 line.waiting.remove(asked)
                 self._count -= 1
-                _tell(asked, Refused(504, "too many requests are waiting, its turn did not come"))
+                self._over(asked, "too many requests are waiting, its turn did not come")
         self._watched = any(line.busy for line in self._lines.values())
         if self._watched:
             asyncio.get_running_loop().call_later(self._period, self._look)
 
+    def _patience(self, asked: Asking) -> float:
+        """How many nanoseconds a request may take in its line."""
+        backup = asked.choice.route.backup
+        if backup is None:
+            return self.limits.seconds * 1e9
+        champions = PATIENCE * self.engine.expected(backup, asked.rows.count)
+        return min(self.limits.seconds * 5e8, max(PATIENCE_SECONDS * 1e9, champions))
 
-def _tell(asked: _Asked, answer: Answer | Exception) -> None:
+    def _over(self, asked: Asking, what: str) -> None:
+        if asked.choice.route.backup is not None:
+            self._instead(asked, TimeoutError(what))
+        else:
+            asked.late = True
+            _tell(asked, Refused(504, what))
+
+
+def _tell(asked: Asking, answer: Answer | Exception) -> None:
     try:
         asked.done(answer)
     except Exception:  # noqa: BLE001 - the others are answered all the same
         _LOG.exception("an answer could not be given")
-
-
-def _sociable(asked: _Asked) -> bool:
-    """Whether its rows may be predicted with others."""
-    rows = asked.rows
-    kind = type(rows.columns)
-    return asked.choice.slot.loaded.together and rows.params is None and kind in (Table, dict)
-
-
-def _same(one: Choice, other: Choice) -> bool:
-    """Whether one version in one arm answers both."""
-    if one is other:
-        return True
-    return one.slot is other.slot and one.arm is other.arm and one.step == other.step
-
-
-def _alike(rows: Rows, others: Rows) -> bool:
-    """Whether the rows of two requests are one request's as well, type by type."""
-    ours, theirs = rows.columns, others.columns
-    if type(ours) is not type(theirs) or others.params is not None:
-        return False
-    if type(ours) is Table:
-        return True
-    return [(name, array.dtype, array.shape[1:]) for name, array in ours.items()] == [
-        (name, array.dtype, array.shape[1:]) for name, array in theirs.items()
-    ]
-
-
-def _joined(batch: Batch) -> Rows:
-    """The rows of several requests, one behind the other."""
-    first, count = batch[0].rows.columns, sum(asked.rows.count for asked in batch)
-    if isinstance(first, Table):
-        tables: list[Any] = [asked.rows.columns for asked in batch]
-        return Rows(Table.joined(tables), count)
-    columns = {
-        name: np.concatenate([asked.rows.columns[name] for asked in batch]) for name in first
-    }
-    return Rows(columns, count)
-
-
-def _splits(output: Output, rows: int) -> bool:
-    """Whether each row's part of an answer can be told from the others'."""
-    return all(
-        part is None
-        or (np.shape(part)[:1] == (rows,) if isinstance(part, np.ndarray) else _long(part, rows))
-        for part in (output.prediction, output.scores, output.raw)
-    )
-
-
-def _long(part: Any, rows: int) -> bool:
-    return (isinstance(part, list) or hasattr(part, "iloc")) and len(part) == rows

@@ -10,43 +10,30 @@
 >>> engine.answer("twice", rows).predictions
 [3.0, 4.0]
 
-One request goes choose -> decode -> predict -> record; several that one version answers may be
-predicted and recorded in one call. `predict` alone may run in another thread; the rest belongs to
-the thread that owns the engine. `table` is replaced by one assignment.
+One request goes choose -> decode -> draw -> predict -> record; several that one version answers
+may be predicted and recorded in one call. `predict` alone may run in another thread; the rest
+belongs to the thread that owns the engine. `table` is replaced by one assignment.
 """
 
 import logging
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from lifecycle.errors import PredictionFailed
-from lifecycle.models.predicting import Array, Output, Table
-from lifecycle.records import Arm
-from lifecycle.rollout.assignment import assign, override
+from lifecycle.models.predicting import Output, Table
+from lifecycle.serve.choices import Choice, Choices, key_of
 from lifecycle.serve.figures import Figures
 from lifecycle.serve.jsonable import jsonable, scalars
 from lifecycle.serve.pace import BOUNDLESS, Pace
-from lifecycle.serve.rows import Rows
+from lifecycle.serve.rows import Rows, moments
 from lifecycle.serve.slots import Slot, SlotTable, slot  # noqa: F401 - slot is used above
 from lifecycle.stores import ids
 from lifecycle.stores.predictions import PredictionWriter
 
+QUIET_SECONDS = 10.0  # between two failures of a challenger that the server's own log tells
 _LOG = logging.getLogger("lifecycle.serve")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Who answers a request."""
-
-    slot: Slot
-    arm: Arm
-    step: int
-    key: str | None  # the routing key
 
 
 class Question(Protocol):
@@ -105,12 +92,12 @@ class Engine:
     def __init__(
         self, table: SlotTable, *, secret: bytes, writer: PredictionWriter | None = None
     ) -> None:
-        self._alone: dict[str, Choice] = {}  # models that one arm answers all requests of
+        self.figures = Figures()
         self.table = table
         self.secret = secret
         self.writer = writer
-        self.figures = Figures()
         self._pace: dict[tuple[str, int], Pace] = {}
+        self._loud: dict[tuple[str, int], float] = {}  # when a challenger's failure was last said
 
     @property
     def table(self) -> SlotTable:
@@ -119,12 +106,16 @@ class Engine:
 
     @table.setter
     def table(self, table: SlotTable) -> None:
-        self._table, self._alone = table, _alone(table)
+        choices = {name: Choices(group, self.figures) for name, group in table.groups.items()}
+        if choices:
+            choices[""] = choices[table.first]
+        plain = {name: found.plain for name, found in choices.items()}
+        self._table, self._choices, self._plain = table, choices, plain
 
     def choose(
         self, model: str = "", *, key: str | None = None, version: int | None = None
     ) -> Choice:
-        """Who answers, by the plan, by the routing key, or because a version is asked for.
+        """Who reads a request: the champion, or the version that is asked for.
 
         Args:
             model: the model's name; empty: the first of the table.
@@ -135,17 +126,14 @@ class Engine:
             ModelNotFound: the model or the version is not served.
         """
         if key is None and version is None:
-            only = self._alone.get(model)
-            if only is not None:
-                return only
-        table = self.table
-        group = table.find(model or table.first)
-        plan = group.plan
-        if version is None:
-            arm = assign(plan, key, draw=random.random())  # noqa: S311 - shares, not secrets
-        else:
-            arm = override(plan, version)
-        return Choice(group.slots[arm.version], arm, plan.step, key)
+            plain = self._plain.get(model)
+            if plain is not None:
+                return plain
+        choices = self._choices.get(model)
+        if choices is None:
+            self.table.find(model or self.table.first)  # it is not there, and this says so
+            choices = self._choices[model]
+        return choices.of(key, version)
 
     def expected(self, choice: Choice, rows: int) -> float:
         """How many nanoseconds the prediction of so many rows will take; 0 before the first."""
@@ -206,6 +194,7 @@ class Engine:
         if isinstance(output, Exception):
             raise self._failure(choice, rows, output, begun)
         now, one = time.time_ns() // 1000, choice.slot
+        said = jsonable(output.prediction if output.raw is None else output.raw)
         token, elapsed = self._issue(choice, rows, now), time.perf_counter_ns() - begun
         if self.writer is not None:
             self._log(
@@ -218,8 +207,8 @@ class Engine:
                 latency_ms=elapsed / 1e6,
             )
         self.figures.answered(one.model, one.version, 200, rows=rows.count, nanoseconds=elapsed)
-        raw = output.prediction if output.raw is None else output.raw
-        return Answer(jsonable(raw), token, one.model, one.version, choice.arm.name, output)
+        choice.route.counts[0] += 1
+        return Answer(said, token, one.model, one.version, choice.arm.name, output)
 
     def record_all(self, questions: Sequence[Question], rows: Rows, output: Output) -> list[Answer]:
         """Log in one record what was predicted in one call for several requests.
@@ -234,6 +223,7 @@ class Engine:
             LifecycleError: one of them cannot be; which one shows when each is recorded by itself.
         """
         now, choice = time.time_ns() // 1000, questions[0].choice
+        said = jsonable(output.prediction if output.raw is None else output.raw)
         one, arm, hashed = choice.slot, choice.arm.name, ids.key_hash(self.secret, None)
         issue = ids.issuer(self.secret, one.model, one.version, arm, choice.step)
         ended = time.perf_counter_ns()
@@ -259,13 +249,13 @@ class Engine:
                 rows,
                 output,
                 tokens,
-                time=_times(questions, now),
+                time=moments([question.rows for question in questions], now),
                 key=keys if keyed else None,
                 latency_ms=[taken / 1e6 for taken in elapsed],
                 parts=None if len(parts) == rows.count else parts,
             )
         self.figures.answered_together(one.model, one.version, rows.count, elapsed)
-        said = jsonable(output.prediction if output.raw is None else output.raw)
+        choice.route.counts[0] += len(tokens)
         answers, start, model, version = [], 0, one.model, one.version
         for question, token in zip(questions, tokens, strict=True):
             stop = start + question.rows.count
@@ -283,6 +273,27 @@ class Engine:
         late = TimeoutError("the prediction came after the request was answered 504")
         self._failure(choice, rows, late, begun, counted=False)  # as refused, by whoever answered
 
+    def instead(self, choice: Choice, rows: Rows, error: Exception, *, begun: int) -> Choice:
+        """Log that an arm failed, under an id of its own; gives the champion's choice.
+
+        The client hears nothing of it. A log that cannot be written is told when the champion's
+        answer is to be logged.
+
+        Args:
+            choice: who failed; it has a backup.
+            rows: what it was asked.
+            error: what became of it.
+            begun: `time.perf_counter_ns()` when the request was there.
+        """
+        backup = choice.route.backup
+        assert backup is not None
+        try:
+            self._failure(choice, rows, error, begun, counted=False)
+        except Exception as trouble:  # noqa: BLE001 - the champion answers all the same
+            _LOG.error("%s", trouble)
+        choice.route.counts[2] += 1
+        return backup.keyed(choice.key)
+
     def _failure(
         self, choice: Choice, rows: Rows, error: Exception, begun: int, *, counted: bool = True
     ) -> PredictionFailed:
@@ -299,12 +310,20 @@ class Engine:
                 key=rows.keys(choice.key),
                 latency_ms=elapsed / 1e6,
             )
+        choice.route.counts[1] += 1
         if counted:
             self.figures.answered(one.model, one.version, 500, rows=rows.count, nanoseconds=elapsed)
         more = {"event": "prediction_failed", "prediction_id": token, "latency_ms": elapsed / 1e6}
         more |= {"model": one.model, "version": one.version}
         said = f"{one.model}/{one.version} failed, error id {token}"
-        _LOG.error(said, exc_info=error, extra=more)
+        if choice.route.backup is None:
+            _LOG.error(said, exc_info=error, extra=more)
+        elif (
+            time.monotonic() - self._loud.get((one.model, one.version), -QUIET_SECONDS)
+            > QUIET_SECONDS
+        ):
+            self._loud[one.model, one.version] = time.monotonic()
+            _LOG.error(f"{said}; the champion answers", exc_info=error, extra=more)
         failed = PredictionFailed(
             "the model failed on this input",
             error_id=token,
@@ -358,7 +377,7 @@ class Engine:
 
         Args:
             model: the model's name; empty: the first of the table.
-            rows: the request, from the decoder of the version that answers.
+            rows: the request, from the decoder of what `choose` gives.
             key: the routing key.
             version: a version that must answer.
 
@@ -368,32 +387,10 @@ class Engine:
             LogError: the prediction cannot be logged.
         """
         begun = time.perf_counter_ns()
-        choice = self.choose(model, key=key, version=version)
-        return self.record(choice, rows, self.predict(choice, rows), begun=begun)
-
-
-def _alone(table: SlotTable) -> dict[str, Choice]:
-    """The choices that need no thought: by the name of the model, and by no name."""
-    found = {}
-    for name, group in table.groups.items():
-        if len(group.plan.arms) == 1:
-            arm = group.plan.arms[0]
-            found[name] = Choice(group.slots[arm.version], arm, group.plan.step, None)
-    if table.first in found:
-        found[""] = found[table.first]
-    return found
-
-
-def _times(questions: Sequence[Question], now: int) -> int | Array:
-    """The times of all rows: their own, else now."""
-    if all(question.rows.time is None for question in questions):
-        return now
-    moment = np.datetime64(now, "us")
-    return np.concatenate(
-        [
-            np.full(question.rows.count, moment)
-            if question.rows.time is None
-            else question.rows.time
-            for question in questions
-        ]
-    )
+        choice = self.choose(model, key=key, version=version).drawn(key_of(rows))
+        theirs = rows if choice.route.turn is None else choice.route.turn(rows)
+        output = self.predict(choice, theirs)
+        if isinstance(output, Exception) and choice.route.backup is not None:
+            choice, theirs = self.instead(choice, theirs, output, begun=begun), rows
+            output = self.predict(choice, theirs)
+        return self.record(choice, theirs, output, begun=begun)

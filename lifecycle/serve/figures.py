@@ -11,7 +11,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/. Each worker proces
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 BOUNDS_MS = (0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
@@ -33,6 +33,8 @@ class Figures:
         self.nanoseconds: dict[tuple[str, int], int] = {}
         self.sizes: dict[tuple[str, int], list[int]] = {}  # calls of the model by their requests
         self.batched: dict[tuple[str, int], int] = {}  # requests in all those calls
+        # model, version, arm, step: requests answered, failed, answered by the champion instead
+        self.arms: dict[tuple[str, int, str, int], list[int]] = {}
         self.labels: dict[str, int] = {}
         self.swaps: dict[str, int] = {}
         self.swap_failures: dict[str, int] = {}
@@ -79,6 +81,19 @@ class Figures:
         key = (model, version)
         self.batched[key] = self.batched.get(key, 0) + requests
 
+    def arm(self, model: str, version: int, arm: str, step: int) -> list[int]:
+        """The counts of one arm of a plan, for whoever answers in it to add to.
+
+        >>> figures = Figures()
+        >>> figures.arm("churn", 8, "challenger", 2)[0] += 3
+        >>> figures.arm("churn", 8, "challenger", 2)
+        [3, 0, 0]
+
+        Returns:
+            Requests that it answered, that it failed on, and that the champion answered instead.
+        """
+        return self.arms.setdefault((model, version, arm, step), [0, 0, 0])
+
     def turned_away(self, path: str, status: int) -> None:
         """Count one request that reached no version."""
         self.refused[path, status] = self.refused.get((path, status), 0) + 1
@@ -92,6 +107,15 @@ class Figures:
         """Count one version that could not be loaded, and keep why."""
         self.swap_failures[model] = self.swap_failures.get(model, 0) + 1
         self.reasons[model] = reason
+
+    def _arms(self, family: Callable[[str, str, str], str]) -> Iterator[str]:
+        """What each arm did; of an arm that met nobody nothing."""
+        met = [item for item in list(self.arms.items()) if any(item[1])]
+        for place, (short, about) in enumerate(_ARMS.items()):
+            name = family(short, "counter", about)
+            for (model, version, arm, step), counts in met:
+                labels = {"model": model, "version": version, "arm": arm, "step": step}
+                yield _line(name, labels, sum(counts[:2]) if not place else counts[place])
 
     def text(self, gauges: Iterable[tuple[str, str, Labels, float]] = ()) -> str:
         """The figures in Prometheus' text format.
@@ -109,6 +133,7 @@ class Figures:
         name = family("requests_total", "counter", "Requests by version and HTTP status.")
         for (model, version, status), count in self.requests.items():
             lines.append(_line(name, {"model": model, "version": version, "status": status}, count))
+        lines += self._arms(family)
         name = family("refused_total", "counter", "Requests that reached no version.")
         for (path, status), count in self.refused.items():
             lines.append(_line(name, {"path": path, "status": status}, count))
@@ -147,6 +172,13 @@ class Figures:
         name = family("process", "gauge", "The worker process that answered this.")
         lines.append(_line(name, {"pid": os.getpid()}, 1))
         return "\n".join(lines) + "\n"
+
+
+_ARMS = {
+    "arm_requests_total": "Requests that an arm was drawn for, and such as counted for none.",
+    "arm_errors_total": "Requests that an arm failed on.",
+    "arm_fallbacks_total": "Requests that the champion answered because an arm failed.",
+}
 
 
 def _histogram(

@@ -4,10 +4,11 @@
 1
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np  # noqa: F401 - for the example
+import numpy as np
 
 from lifecycle.models.predicting import Array, Columns
 
@@ -35,3 +36,21 @@ class Rows:
         if self.key is None:
             return routed
         return self.key if routed is None else [item or routed for item in self.key]
+
+
+def moments(asked: Sequence[Rows], now: int) -> int | Array:
+    """The times of all rows of some requests: their own, else now.
+
+    >>> moments([Rows({}, 2), Rows({}, 1)], 1_790_000_000_000_000)
+    1790000000000000
+
+    Args:
+        asked: the requests' rows, in the order of the answer.
+        now: microseconds since 1970.
+    """
+    if all(rows.time is None for rows in asked):
+        return now
+    moment = np.datetime64(now, "us")
+    return np.concatenate(
+        [np.full(rows.count, moment) if rows.time is None else rows.time for rows in asked]
+    )

@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import Any
 
 from lifecycle.errors import DataError, LifecycleError, LogError, ModelNotFound
-from lifecycle.serve.engine import Answer, Choice, Engine
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Answer, Engine
 from lifecycle.serve.figures import Figures
 from lifecycle.serve.rows import Rows
 

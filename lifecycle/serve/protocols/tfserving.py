@@ -22,8 +22,9 @@ from msgspec import Raw
 
 from lifecycle.errors import DataError, ModelNotFound
 from lifecycle.records import ModelSpec
+from lifecycle.serve.choices import Choice
 from lifecycle.serve.duplicates import refuse_duplicates
-from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.protocols.bodies import parsed
 from lifecycle.serve.protocols.compression import folded, plain
 from lifecycle.serve.protocols.signatures import Part, Signatures

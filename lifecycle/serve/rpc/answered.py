@@ -23,7 +23,8 @@ from google.protobuf.message import DecodeError
 
 from lifecycle.errors import DataError, PredictionFailed
 from lifecycle.serve.app import LONG, WAITING, App, refusal
-from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.logs import echoed
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.wire import Headers, Refused, Request, Response, named

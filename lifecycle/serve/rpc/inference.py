@@ -16,7 +16,8 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 from lifecycle.errors import DataError
-from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.protocols.inputs import rows_of
 from lifecycle.serve.protocols.signatures import Signatures
 from lifecycle.serve.protocols.tensors import Tensor, of_raw, of_values, outputs_of, shown, to_raw

@@ -16,7 +16,8 @@ from typing import Any
 
 from lifecycle.errors import DataError, ModelNotFound
 from lifecycle.records import ModelSpec
-from lifecycle.serve.engine import Answer, Choice
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Answer
 from lifecycle.serve.protocols.inputs import rows_of
 from lifecycle.serve.protocols.signatures import Signatures
 from lifecycle.serve.protocols.tensors import outputs_of, shown

@@ -267,7 +267,9 @@ def test_arms_and_models_have_calls_of_their_own(tmp_path):
         log = PredictionLog(tmp_path).read("m")
     assert len(model.sizes) == 2
     assert {answer.arm for answer in answers} == {"champion", "challenger"}
-    assert [answer.arm for answer in answers] == [engine.choose(key=key).arm.name for key in keys]
+    assert [answer.arm for answer in answers] == [
+        engine.choose(key=key).drawn().arm.name for key in keys
+    ]
     assert set(zip(log["version"], log["arm"], log["step"], strict=True)) == {
         (1, "champion", 4),
         (2, "challenger", 4),

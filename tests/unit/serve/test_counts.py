@@ -24,6 +24,7 @@ def filled(turn=1):
         figures.swapped("churn")
         figures.not_swapped("late", "version 3: gone")
         figures.labels["churn"] = figures.labels.get("churn", 0) + 5
+        figures.arm("churn", 7, "challenger", 2)[0] += 3
         figures.polls_failed += 1
         figures.not_logged += 2
     return figures

@@ -83,10 +83,10 @@ def test_arms_share_by_key_and_can_be_overridden(make_slot):
     slots = {7: make_slot(7), 8: make_slot(8)}
     plan = Plan("churn", (Arm("champion", 7, 0.5), Arm("challenger", 8, 0.5)), step=2, salt="r")
     engine = Engine(SlotTable().with_group(plan, slots), secret=b"s" * 32)
-    arms = {f"k{index}": engine.choose(key=f"k{index}").arm.name for index in range(200)}
+    arms = {f"k{index}": engine.choose(key=f"k{index}").drawn().arm.name for index in range(200)}
     assert set(arms.values()) == {"champion", "challenger"}
-    assert all(engine.choose(key=key).arm.name == arm for key, arm in arms.items())
-    assert {engine.choose().arm.name for _ in range(100)} == {"champion", "challenger"}
+    assert all(engine.choose(key=key).drawn().arm.name == arm for key, arm in arms.items())
+    assert {engine.choose().drawn().arm.name for _ in range(100)} == {"champion", "challenger"}
     answer = engine.answer("churn", rows_of(engine), version=8)
     assert (answer.version, answer.arm) == (8, "asked")
     assert ids.check(engine.secret, f"{answer.id}.0", model="churn").step == 2

@@ -343,7 +343,7 @@ def test_a_version_that_hangs_or_exits_while_it_is_loaded_is_refused(make_slot):
     gate = threading.Event()
     one = make_slot(7)
     assert in_time(lambda: one, 5.0) is one
-    with pytest.raises(Exception, match="not loaded after 0.05 s"):
+    with pytest.raises(Exception, match=r"not loaded after 0\.05 s"):
         in_time(lambda: gate.wait(20) and one, 0.05)
     gate.set()
 
@@ -360,7 +360,7 @@ def test_a_version_that_hangs_or_exits_while_it_is_loaded_is_refused(make_slot):
         in_time(fail, 5.0)
 
 
-def test_a_challenger_that_needs_other_columns_takes_no_traffic(served, make_slot):
+def test_a_challenger_that_needs_other_columns_takes_no_traffic(make_slot):
     wide = ModelSpec(1, "regression", (Column("x", "double"), Column("z", "double")))
     narrow = ModelSpec(1, "regression", (Column("x", "double"),))
     answer = lambda columns: Output(columns["x"])  # noqa: E731

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.errors import PredictionFailed
-from lifecycle.models.predicting import Lacking, LoadedModel, Output
+from lifecycle.models.predicting import LoadedModel, Output
 from lifecycle.records import Arm, Column, ModelSpec, ModelVersion, Plan, Rollout, RolloutSpec
 from lifecycle.serve.batch import Batcher
-from lifecycle.serve.engine import Choice, Engine
+from lifecycle.serve.choices import Choice
+from lifecycle.serve.engine import Engine
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.shadow import Shadow
-from lifecycle.serve.shadow_line import BATCH_ROWS, fitted
+from lifecycle.serve.shadow_line import BATCH_ROWS
 from lifecycle.serve.slots import SlotTable, slot
 from lifecycle.stores.predictions import PredictionLog, PredictionWriter
 
@@ -36,6 +37,7 @@ class Model:
     gate: threading.Event | None = None
     raises: BaseException | None = None
     short: bool = False
+    breaks: float = -13
 
     def answer(self, columns, params=None):
         x = np.asarray(columns["x"])
@@ -45,8 +47,8 @@ class Model:
         time.sleep(self.seconds)
         if self.raises is not None:
             raise self.raises
-        if (x == -13).any():
-            raise ZeroDivisionError("13")
+        if (x == self.breaks).any():
+            raise ZeroDivisionError("no")
         return Output(x[: -1 if self.short else None] * (self.factor if params is None else 1.0))
 
 
@@ -208,7 +210,7 @@ def test_one_copy_that_breaks_the_shadow_does_not_harm_its_neighbours(tmp_path):
         rows = {row["prediction_id"]: row for row in server.log().to_dicts()}
     assert isinstance(answers[2], PredictionFailed)
     assert (counts["answered"], counts["failed"]) == (4, 1)
-    assert rows[answers[2].error_id]["error"] == "ZeroDivisionError: 13"
+    assert rows[answers[2].error_id]["error"] == "ZeroDivisionError: no"
     assert [rows[answers[at].id]["prediction"] for at in (0, 1, 3, 4)] == [3.0, 6.0, 12.0, 15.0]
 
 
@@ -404,32 +406,35 @@ def test_each_copy_is_answered_failed_or_dropped_once(tmp_path_factory, sizes, q
     assert set(rows["prediction_id"]) <= {answer.id for answer in server.told}
 
 
-WIDE = ModelSpec(
-    1, "regression", (Column("a", "double"), Column("b", "long"), Column("c", "string"))
-)
-NARROW = ModelSpec(
-    1,
-    "regression",
-    (Column("b", "long"), Column("a", "float"), Column("d", "string", required=False)),
-)
+def test_a_shadow_that_cannot_take_the_requests_fails_on_each_and_says_why(tmp_path):
+    needy = ModelSpec(1, "regression", (Column("x", "double"), Column("y", "double")))
+    made = table_of(loaded(Model(), 1), loaded(Model(), 2, needy))
+    with serving(tmp_path, None, None, table=made) as server:
+        assert server.ask(body(1))[0].predictions == [2.0]
+        assert server.settled()["failed"] == 1
+        assert "it needs column 'y'" in server.log()["error"][0]
 
 
-def test_a_request_is_made_to_fit_another_signature():
-    one = loaded(Model(), 2, NARROW)
-    given = {"a": np.array([1.5]), "b": np.array([2]), "c": np.array(["x"], dtype=object)}
-    made = fitted(given, 1, one)
-    assert list(made) == ["b", "a", "d"]
-    assert (made["a"].dtype, made["b"].dtype) == (np.float32, np.int64)
-    assert made["d"].tolist() == [None]
-    assert isinstance(made, Lacking)
-    assert made.absent == {"d"}
+def test_one_of_several_copies_with_texts_breaks_the_shadow(tmp_path):
+    spec = ModelSpec(1, "regression", (Column("x", "double"), Column("town", "string")))
+    shadow = Model(3.0)
+    table = table_of(loaded(Model(), 1, spec), loaded(shadow, 2, spec))
 
+    def sent(*values):
+        rows = [{"x": value, "town": "Turin"} for value in values]
+        return json.dumps({"dataframe_records": rows}).encode()
 
-def test_a_gap_is_not_made_a_whole_number():
-    one = loaded(Model(), 2, NARROW)
-    made = fitted({"a": np.array([1.0, 2.0]), "b": np.array([1.0, np.nan])}, 2, one)
-    assert made["b"].dtype == np.float64
-    assert np.isnan(made["b"][1])
+    with serving(tmp_path, None, None, table=table) as server:
+        shadow.breaks = 7
+        answers = server.ask(*(sent(*range(start, start + 3)) for start in range(0, 15, 3)))
+        counts = server.settled()
+        rows = server.log()
+    assert (counts["answered"], counts["failed"]) == (4, 1)
+    assert rows["error"].null_count() == 12
+    broken = rows.drop_nulls("error")["prediction_id"].to_list()
+    assert broken == [f"{answers[2].id}.{row}" for row in range(3)]
+    mine = dict(zip((f"{answers[0].id}.{row}" for row in range(3)), (0.0, 3.0, 6.0), strict=True))
+    assert mine.items() <= dict(rows.select("prediction_id", "prediction").rows()).items()
 
 
 def test_a_shadow_with_another_signature_answers(tmp_path):
