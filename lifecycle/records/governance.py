@@ -197,6 +197,7 @@ class Erasure(Record):
     key_hash: str = ""  # stands for the key in the ledger
     entry: int = 0  # the ledger's entry; 0: none
     interrupted: bool = False  # an earlier call did not end; its counts are in these
+    copies: int = 0  # that a shadow had answered
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from lifecycle.stores.rows import TIME
 from lifecycle.stores.sealed import moment, unified
 
 SLACK = timedelta(days=1)  # by which a file system's clock may be off
-SHADOW = "@shadow"  # behind the model's name: the copies that a shadow answered
 CODES: dict[str, pl.DataType] = {
     "id": pl.UInt64(), "request": pl.UInt64(), "unit": pl.UInt64(), "keyed": pl.Boolean(),
     "at": pl.Int64(), "arm": pl.Int32(), "step": pl.Int64(), "labelled": pl.Boolean(),

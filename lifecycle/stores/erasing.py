@@ -17,6 +17,9 @@ same for labels. What a living process has in its journal is erased by a tombsto
 the disk when the journal is sealed, after `[log] seal_seconds` at most. So a server goes on
 logging meanwhile, and no row of others is ever at risk.
 
+Copies that a shadow answered stand below `model=NAME@shadow` without a key: those of the erased
+rows' ids go too, and those whose id says that it was issued for the key.
+
 Killed half-way, some rows are erased and some are not: calling again erases the rest. What a call
 has erased stands in `.erasing/` until `done` says that it is recorded, so that nothing is erased
 without a record.
@@ -36,7 +39,7 @@ from lifecycle.errors import LogError
 from lifecycle.stores import compaction, ids, journal, sealed, tombstones
 from lifecycle.stores.labels import LabelStore
 from lifecycle.stores.locks import SEALING, UPKEEP, held
-from lifecycle.stores.log import PredictionLog
+from lifecycle.stores.log import SHADOW, PredictionLog
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Erased:
         unsealed: rows of journals that living processes write; they go when those are sealed.
         labels: labels of the erased rows, and of others whose id says that they are the key's.
         files: Parquet files that were written anew or removed.
+        copies: rows that a shadow answered, of both kinds of files.
         again: whether an earlier call had been interrupted.
     """
 
@@ -58,11 +62,12 @@ class Erased:
     labels: int = 0
     files: int = 0
     again: bool = False
+    copies: int = 0
 
     @property
     def anything(self) -> bool:
         """Whether there is something to record."""
-        return self.again or bool(self.sealed or self.unsealed or self.labels)
+        return self.again or bool(self.sealed or self.unsealed or self.labels or self.copies)
 
 
 def key_hash(secret: bytes, model: str, key: str) -> str:
@@ -95,20 +100,28 @@ def erase(directory: str | Path, model: str, key: str, *, secret: bytes) -> Eras
         compaction.sweep(root)
         # all is read before anything is changed: a damaged file changes nothing
         found = {path: _names(path, key) for path in sealed.files(root, model)}
+        copies = _Copies(root, model + SHADOW, ids.key_hash(secret, key))
         tally = _Tally(root, hashed)
         with held(root, SEALING):  # what is sealed from here on honours the tombstones
             _drop_drafts(root, model)
             later = set(sealed.files(root, model)) - found.keys()
             found |= {path: _names(path, key) for path in later}
             waiting = list(_unsealed(log, model, key))
+            copies.read(log)
             names = set().union(*found.values(), *(part.names for part in waiting))
             tally.begin(names, _labelled(root, model, ids.key_hash(secret, key)))
             for part in waiting:
                 tombstones.bury(part.path, model, key, before=part.length)
                 tally.add(unsealed=len(part.names))
+            for path, length, theirs in copies.waiting(tally.names):
+                tombstones.bury_ids(path, model + SHADOW, theirs, before=length)
+                tally.add(copies=len(theirs))
         for path in sorted(path for path, theirs in found.items() if theirs):
             with held(root, SEALING):
-                tally.add(sealed=_rewrite(path, key), files=1)
+                tally.add(sealed=_rewrite(path, pl.col("key").eq_missing(pl.lit(key))), files=1)
+        for path, theirs in copies.sealed(tally.names):
+            with held(root, SEALING):
+                tally.add(copies=_rewrite(path, pl.col("prediction_id").is_in(theirs)), files=1)
         tally.add(labels=LabelStore(root).erase(model, tally.names))
     return tally.erased
 
@@ -153,13 +166,13 @@ def _labelled(root: Path, model: str, wanted: bytes) -> set[str]:
     return {name for name in known if ids.issued_for(name) == wanted}
 
 
-def _rewrite(path: Path, key: str) -> int:
-    """Write a file anew without the key's rows; how many those were."""
+def _rewrite(path: Path, theirs: pl.Expr) -> int:
+    """Write a file anew without someone's rows; how many those were."""
     if not path.exists():  # a scoring job that failed has taken it back
         return 0
     about = path.stat()
     frame = pl.read_parquet(path, hive_partitioning=False, glob=False)
-    rest = frame.filter(pl.col("key").ne_missing(pl.lit(key)))
+    rest = frame.filter(~theirs)
     if len(rest):
         sealed.write_whole(rest, path)
         os.utime(path, (about.st_atime, about.st_mtime))  # no other row is any newer
@@ -173,6 +186,48 @@ def _drop_drafts(root: Path, model: str) -> None:
     folder = root / f"model={quote(model, safe='')}"
     for path in folder.glob("date=*/.*.tmp"):
         path.unlink(missing_ok=True)
+
+
+class _Copies:
+    """The ids of what a shadow answered, in whichever files, and which of them are the key's."""
+
+    def __init__(self, root: Path, model: str, wanted: bytes) -> None:
+        self._model, self._wanted, self._root = model, wanted, root
+        self._sealed = {path: self._of(path) for path in sealed.files(root, model)}
+        self._waiting: list[tuple[Path, int, set[str]]] = []
+
+    def read(self, log: PredictionLog) -> None:
+        """Read what is unsealed, and what was sealed meanwhile; nobody seals now."""
+        later = set(sealed.files(self._root, self._model)) - self._sealed.keys()
+        self._sealed |= {path: self._of(path) for path in later}
+        for path in log.journals():
+            length = path.stat().st_size
+            frames = journal.read(path, model=self._model).values()
+            names = {name for frame in frames for name in frame["prediction_id"]}
+            if names:
+                self._waiting.append((path, length, names))
+
+    def waiting(self, names: set[str]) -> Iterator[tuple[Path, int, list[str]]]:
+        """Journals with the key's copies: path, length in bytes, and the copies' ids."""
+        for path, length, known in self._waiting:
+            if theirs := self._theirs(known, names):
+                yield path, length, theirs
+
+    def sealed(self, names: set[str]) -> Iterator[tuple[Path, list[str]]]:
+        """Sealed files with the key's copies, and the copies' ids."""
+        for path, known in sorted(self._sealed.items()):
+            if theirs := self._theirs(known, names):
+                yield path, theirs
+
+    def _theirs(self, known: set[str], names: set[str]) -> list[str]:
+        return sorted(
+            name for name in known if name in names or ids.issued_for(name) == self._wanted
+        )
+
+    def _of(self, path: Path) -> set[str]:
+        everything = pl.lit(value=True)
+        (frame,) = sealed.scan([path], everything, ["prediction_id"], skip_damaged=False)
+        return set(frame["prediction_id"])
 
 
 class _Tally:

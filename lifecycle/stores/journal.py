@@ -309,7 +309,7 @@ def read(path: Path, *, model: str | None = None, damaged: bool = False) -> dict
     if erased:
         for index, frame in frames.items():
             begins = np.repeat(places[index], [record.rows for record in rows[index]])
-            kept = tombstones.kept(frame["key"], begins, erased, heads[index].model)
+            kept = tombstones.kept(frame, begins, erased, heads[index].model)
             frames[index] = frame.filter(kept)
     return {index: frame for index, frame in frames.items() if len(frame)}
 

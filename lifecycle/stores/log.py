@@ -25,6 +25,7 @@ from lifecycle.stores.locks import SEALING, held
 from lifecycle.stores.rows import COLUMNS, TIME
 from lifecycle.stores.sealed import Moment
 
+SHADOW = "@shadow"  # behind a model's name: the copies of its requests that a shadow answered
 LOOKS = 5  # at files that change while they are read, before that is the answer
 _EMPTY: dict[str, pl.DataType] = {
     **dict.fromkeys(COLUMNS, pl.String()),
@@ -130,9 +131,10 @@ class PredictionLog:
         )
 
     def models(self) -> tuple[str, ...]:
-        """The names of the models with sealed predictions."""
+        """The names of the models with sealed predictions; a shadow's copies are no model."""
         found = self.directory.glob("model=*")
-        return tuple(sorted(unquote(path.name.removeprefix("model=")) for path in found))
+        names = sorted(unquote(path.name.removeprefix("model=")) for path in found)
+        return tuple(name for name in names if not name.endswith(SHADOW))
 
     def write(self, model: str, frame: pl.DataFrame, *, name: str | None = None) -> None:
         """Store rows as sealed Parquet directly; the same name again replaces what it wrote.

@@ -29,7 +29,6 @@ import polars as pl
 
 from lifecycle.records import Arm, Rollout, Tally
 from lifecycle.stores.arms import (
-    SHADOW,
     SLACK,
     Measure,
     answered,
@@ -42,7 +41,7 @@ from lifecycle.stores.arms import (
     within,
 )
 from lifecycle.stores.arrivals import arrivals
-from lifecycle.stores.log import PredictionLog
+from lifecycle.stores.log import SHADOW, PredictionLog
 from lifecycle.stores.rows import TIME
 from lifecycle.stores.sealed import unified
 

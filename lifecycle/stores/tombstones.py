@@ -1,18 +1,20 @@
 """What was erased from a journal that a living process still writes: rows that nobody reads again.
 
 >>> import tempfile
+>>> rows = pl.DataFrame({"prediction_id": ["a", "b", "c"], "key": ["c7", "c8", "c7"]})
 >>> with tempfile.TemporaryDirectory() as folder:
 ...     path = Path(folder, "1.journal")
 ...     bury(path, "churn", "c7", before=100)
-...     keys = pl.Series(["c7", "c8", "c7"])
-...     kept(keys, np.array([0, 50, 100]), read(path), "churn").to_list()
+...     kept(rows, np.array([0, 50, 100]), read(path), "churn").to_list()
 [False, True, True]
 
 They stand beside the journal, in `<name>.erased`, and go when it is sealed: sealing leaves the
-rows out. A key is there as a salted hash. What the journal takes in afterwards is not erased.
+rows out. A key is there as a salted hash, and so are ids, of rows that carry no key. What the
+journal takes in afterwards is not erased.
 """
 
 import os
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -26,12 +28,13 @@ SUFFIX = ".erased"
 
 
 class Tombstone(msgspec.Struct, frozen=True):
-    """One key of one model, in what a journal held at a time."""
+    """One key of one model, or some predictions, in what a journal held at a time."""
 
     model: str
     before: int  # records that begin before this byte
     salt: bytes
-    hash: bytes
+    hash: bytes = b""  # of the key
+    ids: tuple[bytes, ...] = ()  # hashes of predictions' ids
 
 
 _decode = msgspec.json.Decoder(list[Tombstone]).decode
@@ -74,7 +77,21 @@ def bury(journal: Path, model: str, key: str, *, before: int) -> None:
         LogError: it cannot be written; nothing is erased then.
     """
     salt = os.urandom(16)
-    made = Tombstone(model, before, salt, _hash(key, salt))
+    _add(journal, Tombstone(model, before, salt, _hash(key, salt)))
+
+
+def bury_ids(journal: Path, model: str, names: Iterable[str], *, before: int) -> None:
+    """Erase predictions by their ids from what a journal holds so far; arguments as for `bury`.
+
+    Raises:
+        LogError: it cannot be written; nothing is erased then.
+    """
+    salt = os.urandom(16)
+    hashes = tuple(sorted(_hash(name, salt) for name in names))
+    _add(journal, Tombstone(model, before, salt, ids=hashes))
+
+
+def _add(journal: Path, made: Tombstone) -> None:
     path = beside(journal)
     draft = path.with_name(f".{path.name}.tmp")
     try:
@@ -89,21 +106,29 @@ def bury(journal: Path, model: str, key: str, *, before: int) -> None:
         raise LogError(f"nothing can be erased: {error}", where=path, fix="free space") from error
 
 
-def kept(keys: pl.Series, places: np.ndarray, tombstones: list[Tombstone], model: str) -> pl.Series:
+def kept(
+    rows: pl.DataFrame, places: np.ndarray, tombstones: list[Tombstone], model: str
+) -> pl.Series:
     """Which rows of a journal still are.
 
     Args:
-        keys: each row's.
+        rows: with the columns key and prediction_id.
         places: at which byte each row's record begins.
         tombstones: what `read` gave.
         model: whose rows they are.
     """
-    gone = np.zeros(len(keys), dtype=bool)
-    known = keys.drop_nulls().unique().to_list()
+    gone = np.zeros(len(rows), dtype=bool)
+    known: dict[str, list[str]] = {}
     for stone in tombstones:
         if stone.model == model:
-            hit = [key for key in known if _hash(key, stone.salt) == stone.hash]
-            gone |= keys.is_in(hit).fill_null(value=False).to_numpy() & (places < stone.before)
+            column = "prediction_id" if stone.ids else "key"
+            found = known.get(column)
+            if found is None:
+                found = known[column] = rows[column].drop_nulls().unique().to_list()
+            wanted = {stone.hash, *stone.ids}
+            hit = [text for text in found if _hash(text, stone.salt) in wanted]
+            theirs = rows[column].is_in(hit).fill_null(value=False).to_numpy()
+            gone |= theirs & (places < stone.before)
     return pl.Series(~gone)
 
 
