@@ -31,7 +31,7 @@ class Expected:
     Attributes:
         watched: the guard.
         rate: the champion's, of numbers the mean.
-        reach: the part of the requests that are units of it.
+        reach: units of it a request; below 1 where only some requests count.
         spread: the standard deviation of numbers.
     """
 
@@ -94,7 +94,7 @@ def expected(
     Args:
         watched: the guard.
         rates: the champion's, by guard's text.
-        reach: the part of the requests that are units; by default all.
+        reach: units a request; by default 1.
         spreads: standard deviations of numbers, where they are known.
 
     Returns:
@@ -102,7 +102,7 @@ def expected(
     """
     reach, spreads = reach or {}, spreads or {}
     text, guard = watched.text, watched.guard
-    part = min(max(reach.get(text, 1.0), 0.0), 1.0)
+    part = max(reach.get(text, 1.0), 0.0)
     note = ""
     if text not in reach and (watched.column or guard.labelled):
         whose = "with a label" if guard.labelled else f"of {watched.column} {watched.value}"

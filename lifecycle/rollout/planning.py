@@ -14,7 +14,7 @@ themselves are asked, over steps of different shares, each of which lasts until 
 
 What is not known is assumed, and a note says so: a guard of which nothing was logged has no
 forecast, the logarithm of a latency is spread by 0.5, and all requests are units of all guards
-unless `reach` says which part of them is.
+unless `reach` says how many are.
 """
 
 import math
@@ -46,8 +46,8 @@ def forecast(
         spec: a checked spec.
         rates: the champion's events a unit, of numbers the mean, by guard's text.
         per_day: requests a day; None: not known, and so no days either.
-        reach: the part of the requests that are units of a guard: those with a label, or of one
-            segment; by default all.
+        reach: units of a guard a request: fewer than 1 where only those with a label count, or
+            those of one segment; by default 1.
         spreads: standard deviations of numbers; of those that are not known see above.
 
     Returns:

@@ -133,8 +133,8 @@ def plan(
     client = connect(config)
     terms = Terms(strategy, tuple(steps), tuple(guards), metric)
     config, spec, _ = _agreed(config, client, (ref, *others), terms, log)
-    rates, per_day = traffic_of(config, spec, log=log)
-    return forecast(spec, rates=rates, per_day=per_day)
+    rates, per_day, reach = traffic_of(config, spec, log=log)
+    return forecast(spec, rates=rates, per_day=per_day, reach=reach)
 
 
 def _agreed(

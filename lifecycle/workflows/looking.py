@@ -45,8 +45,8 @@ def looked(
 
 def traffic_of(
     config: Config, spec: RolloutSpec, *, log: Sequence[str | Path] = ()
-) -> tuple[dict[str, float], float | None]:
-    """Rates of the champion by guard, and requests a day, as the last days were logged.
+) -> tuple[dict[str, float], float | None, dict[str, float]]:
+    """Rates of the champion by guard, requests a day, and who counts, as the last days have it.
 
     Args:
         config: the log.
@@ -54,7 +54,8 @@ def traffic_of(
         log: folders of the prediction log; by default the configured one.
 
     Returns:
-        Events a unit, of numbers the mean, by guard; and units a day, None where there are none.
+        Events a unit, of numbers the mean, by guard or metric; requests a day, None where there
+        are none; and units of each guard a request: those with a label, or of one segment.
 
     Raises:
         LogError: the log cannot be read.
@@ -66,20 +67,21 @@ def traffic_of(
     alone = replace(spec, arms=(champion, nobody), strategy="ab", steps=(), margins=())
     before = Rollout(alone, 0, shares=(1.0, 0.0), started=since, since=since)
     found = tallies_of(config, before, log=log)
-    rates: dict[str, float] = {}
+    rates, reach = dict[str, float](), dict[str, float]()
     met = 0
-    for text in ("", *spec.guards):
+    for text in ("", *spec.guards, *filter(None, [spec.metric])):
         mine = [item for item in found.tallies if (item.guard, item.arm) == (text, champion.name)]
         units = sum(item.units for item in mine)
         if not text:
             met = int(sum(item.total for item in mine))
         elif units:
             rates[text] = sum(item.total for item in mine) / units
+            reach[text] = units / max(met, 1)
     first = str(found.coverage.get("first") or "")
     if not met or not first:
-        return rates, None
+        return rates, None, reach
     days = (now - datetime.fromisoformat(first)).total_seconds() / 86400
-    return rates, met / max(days, 1 / 24)
+    return rates, met / max(days, 1 / 24), reach
 
 
 def present() -> str:
