@@ -96,13 +96,18 @@ class Shadow:
         if not picked:
             return
         now = time.time_ns() // 1000
-        own = [(asked[place].rows, asked[place].choice.key) for place in picked]
-        ids = [_id(told[place]) for place in picked]
-        if len(picked) == count:
-            line.add(Copies(rows, own, ids, now))
+        if len(picked) < count:
+            for place in picked:
+                one = asked[place]
+                own = [(one.rows, one.choice.key)] if _special(one) else None
+                parts = None if one.rows.count == 1 else [one.rows.count]
+                line.add(Copies(one.rows, [_id(told[place])], now, parts, own))
             return
-        for each, token in zip(own, ids, strict=True):
-            line.add(Copies(each[0], [each], [token], now))
+        ids = [_id(each) for each in told]
+        parts = None if rows.count == count else [each.rows.count for each in asked]
+        special = any(_special(each) for each in asked)
+        own = [(each.rows, each.choice.key) for each in asked] if special else None
+        line.add(Copies(rows, ids, now, parts, own))
 
     def _line(self, question: Question) -> Line | None:
         """The line of the shadow that a request is copied to; None where there is none."""
@@ -211,6 +216,12 @@ _ABOUT = {
 def _drawn(count: int, sample: float) -> Sequence[int]:
     draw = random.random
     return [place for place in range(count) if draw() < sample]
+
+
+def _special(asked: Question) -> bool:
+    """Whether a request's rows have times or keys, which are logged with them."""
+    rows = asked.rows
+    return rows.key is not None or rows.time is not None or asked.choice.key is not None
 
 
 def _id(told: Told) -> str:

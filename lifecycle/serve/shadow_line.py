@@ -13,24 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from lifecycle.errors import LogError
-from lifecycle.models.predicting import Columns, Given, Lacking, Output, Table
+from lifecycle.errors import LogError, ModelRefused
+from lifecycle.models.predicting import Columns, Output, Table
 from lifecycle.rollout.plan import CHAMPION
+from lifecycle.serve.fitting import Turn, fitted
+from lifecycle.serve.joining import alike
 from lifecycle.serve.jsonable import scalars
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.slots import Group, Slot
-from lifecycle.serve.typed import nulls
 from lifecycle.stores.predictions import PredictionWriter
 
 ARM = "shadow"
 GATHER_SECONDS = 0.02  # that copies wait for others; the answers are out of the house by then
 BATCH_ROWS = 512  # of one call
-_KINDS = {"double": np.float64, "float": np.float32, "long": np.int64, "integer": np.int32}
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -73,15 +72,53 @@ class Copies:
 
     Attributes:
         rows: of all of them, one behind the other.
-        asked: each one's own rows and routing key.
         ids: of each one's answer.
         time: when they were answered, microseconds since 1970.
+        parts: how many rows each has; None: one.
+        own: each one's rows as they came and its routing key, where any has times or keys; None:
+            none has, and nothing else is kept of them, so that memory is free again at once.
     """
 
     rows: Rows
-    asked: list[tuple[Rows, str | None]]
     ids: list[str]
     time: int
+    parts: list[int] | None
+    own: list[tuple[Rows, str | None]] | None
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many rows each has."""
+        return [1] * len(self.ids) if self.parts is None else self.parts
+
+    def single(self) -> list["Copies"]:
+        """Each by itself."""
+        found, start = [], 0
+        for place, (token, size) in enumerate(zip(self.ids, self.sizes, strict=True)):
+            own = None if self.own is None else self.own[place]
+            rows = _part(self.rows, start, start + size) if own is None else own[0]
+            parts = None if size == 1 else [size]
+            found.append(Copies(rows, [token], self.time, parts, None if own is None else [own]))
+            start += size
+        return found
+
+    def times(self) -> np.ndarray:
+        """The rows' own times, else when they were answered: as the champion's rows have them."""
+        now = np.datetime64(self.time, "us")
+        if self.own is None:
+            return np.full(self.rows.count, now)
+        return np.concatenate(
+            [np.full(rows.count, now) if rows.time is None else rows.time for rows, _ in self.own]
+        )
+
+    def row_keys(self) -> list[str | None]:
+        """Each row's key."""
+        if self.own is None:
+            return [None] * self.rows.count
+        found: list[str | None] = []
+        for rows, routed in self.own:
+            keys = rows.keys(routed)
+            found += keys if isinstance(keys, list) else [keys] * rows.count
+        return found
 
 
 class Line:
@@ -105,7 +142,7 @@ class Line:
     ) -> None:
         self.group, self.one, self.counts = group, one, counts
         self.champion = group.champion
-        self.alike = _alike(self.champion, one)
+        self._turn = _turn(group, one)
         self.put = self.gone = self.taken = 0  # requests; each is written by one thread alone
         self.ended = False
         self._writer, self._again, self._calls = writer, again, 0
@@ -174,11 +211,10 @@ class Line:
         batch = [self._queue.popleft()]
         if not _sociable(self.one, batch[0].rows):
             return batch
-        room, kind = BATCH_ROWS - batch[0].rows.count, type(batch[0].rows.columns)
+        room = BATCH_ROWS - batch[0].rows.count
         while self._queue:
             rows = self._queue[0].rows
-            fits = rows.count <= room and type(rows.columns) is kind and rows.params is None
-            if not fits or not _same_types(batch[0].rows.columns, rows.columns):
+            if rows.count > room or not alike(batch[0].rows, rows):
                 break
             room -= rows.count
             batch.append(self._queue.popleft())
@@ -205,7 +241,7 @@ class Line:
             self._answer(batch[:half])
             self._answer(batch[half:])
         elif len(batch[0].ids) > 1:
-            for copies in _single(batch[0]):
+            for copies in batch[0].single():
                 self._answer([copies])
         else:
             self._log_error(batch[0], said, taken)
@@ -222,11 +258,10 @@ class Line:
         begun = time.perf_counter_ns()
         try:
             rows = batch[0].rows if len(batch) == 1 else _joined([each.rows for each in batch])
-            columns = rows.columns
-            if one is self.one and not self.alike:
-                columns = fitted(columns, rows.count, one)
+            if one is self.one and self._turn is not None:
+                rows = self._turn(rows)
             begun = time.perf_counter_ns()
-            said = one.loaded.predict(columns, rows.params)
+            said = one.loaded.predict(rows.columns, rows.params)
             taken = (time.perf_counter_ns() - begun) / 1e6
             for part in (said.prediction, said.scores):
                 if part is not None and len(part) != rows.count:
@@ -236,35 +271,34 @@ class Line:
         return said, taken
 
     def _log(self, batch: list[Copies], one: Slot, said: Output, taken: float, arm: str) -> None:
-        asked = [each for copies in batch for each in copies.asked]
-        parts = [rows.count for rows, _ in asked]
-        ids = batch[0].ids if len(batch) == 1 else [own for copies in batch for own in copies.ids]
-        count = len(said.prediction)
+        ids = batch[0].ids if len(batch) == 1 else [own for each in batch for own in each.ids]
+        alone = len(ids) == 1
+        several = any(each.parts is not None for each in batch) and not alone
+        keyed = any(each.own is not None for each in batch)
         self._append(
-            ids if len(ids) > 1 else ids[0],
+            ids[0] if alone else ids,
             version=one.version,
-            time=_times(batch),
+            time=_times(batch, keyed=keyed),
             prediction=scalars(said.prediction),
             score=said.score,
             arm=arm,
-            key=_keys(asked),
-            latency_ms=[taken] * len(ids) if len(ids) > 1 else taken,
-            parts=parts if 1 < len(parts) < count else None,
+            key=[key for each in batch for key in each.row_keys()] if keyed else None,
+            latency_ms=taken if alone else [taken] * len(ids),
+            parts=[size for each in batch for size in each.sizes] if several else None,
         )
 
     def _log_error(self, copies: Copies, error: str, taken: float) -> None:
         """Log one request's error, row by row: each has the id of its answer."""
-        [(rows, routed)], [token] = copies.asked, copies.ids
-        keys = rows.keys(routed)
-        for row in range(rows.count):
+        [token], count = copies.ids, copies.rows.count
+        for row, (moment, key) in enumerate(zip(copies.times(), copies.row_keys(), strict=True)):
             self._append(
-                token if rows.count == 1 else f"{token}.{row}",
+                token if count == 1 else f"{token}.{row}",
                 version=self.one.version,
-                time=copies.time if rows.time is None else rows.time[row : row + 1],
+                time=np.array([moment]),
                 prediction=None,
                 score=None,
                 arm=ARM,
-                key=keys[row] if isinstance(keys, list) else keys,
+                key=key,
                 latency_ms=taken,
                 parts=None,
                 error=error,
@@ -286,40 +320,17 @@ class Line:
             _LOG.warning("copies for the shadow are dropped: %s", error, extra=more)
 
 
-def fitted(columns: Columns, count: int, one: Slot) -> Columns:
-    """A request as another version takes it: its columns, in its order and of its types.
+def _turn(group: Group, one: Slot) -> Turn | None:
+    """What makes a shadow's rows of the champion's; where nothing can, what fails for each."""
+    try:
+        return fitted(group.champion, one)
+    except ModelRefused as error:
+        reason = error
 
-    What was not sent is null; what does not fit the type is left for the model to refuse.
+        def turn(_: Rows) -> Rows:
+            raise reason
 
-    Args:
-        columns: decoded by the version that answered.
-        count: rows.
-        one: the other version.
-    """
-    if isinstance(columns, Given) or one.loaded.forms is not None:
-        return columns
-    found, absent = {}, []
-    for column in one.loaded.spec.features:
-        name = column.name
-        if name not in columns:
-            found[name] = nulls(column.dtype, count)
-            absent.append(name)
-            continue
-        array, kind = columns[name], _KINDS.get(column.dtype)
-        if kind is not None and array.dtype.kind in "fiu":
-            whole = np.issubdtype(kind, np.integer)
-            array = array if whole and np.isnan(array).any() else array.astype(kind, copy=False)
-        found[name] = array
-    return Lacking(found, absent) if absent else found
-
-
-def _alike(one: Slot, other: Slot) -> bool:
-    """Whether both versions take the same columns."""
-    ours, theirs = (
-        [(column.name, column.dtype) for column in each.loaded.spec.features]
-        for each in (one, other)
-    )
-    return ours == theirs
+        return turn
 
 
 def _sociable(one: Slot, rows: Rows) -> bool:
@@ -327,51 +338,35 @@ def _sociable(one: Slot, rows: Rows) -> bool:
     return one.loaded.together and rows.params is None and type(rows.columns) in (Table, dict)
 
 
-def _same_types(ours: Columns, theirs: Columns) -> bool:
-    if isinstance(ours, Table):
-        return isinstance(theirs, Table) and ours.layout is theirs.layout
-    return [(name, array.dtype, array.shape[1:]) for name, array in ours.items()] == [
-        (name, array.dtype, array.shape[1:]) for name, array in theirs.items()
-    ]
-
-
 def _joined(rows: Sequence[Rows]) -> Rows:
     """The rows of several copies, one behind the other."""
     first, count = rows[0].columns, sum(each.count for each in rows)
-    if isinstance(first, Table):
+    if isinstance(first, Table):  # their blocks are there: the champion has looked at them
         tables: list[Any] = [each.columns for each in rows]
-        return Rows(Table.joined(tables), count)
+        numbers, texts = (
+            np.concatenate([getattr(table, name) for table in tables])
+            for name in ("numbers", "texts")
+        )
+        return Rows(Table.of(first.layout, numbers, texts), count)
     columns = {name: np.concatenate([each.columns[name] for each in rows]) for name in first}
     return Rows(columns, count)
 
 
-def _single(copies: Copies) -> list[Copies]:
-    """Copies one by one."""
-    return [
-        Copies(own[0], [own], [token], copies.time)
-        for own, token in zip(copies.asked, copies.ids, strict=True)
-    ]
-
-
-def _times(batch: list[Copies]) -> int | np.ndarray:
-    """The rows' own times, else when they were answered: as the champion's rows have them."""
-    if len(batch) == 1 and all(rows.time is None for rows, _ in batch[0].asked):
+def _times(batch: list[Copies], *, keyed: bool) -> int | np.ndarray:
+    """One time a row, or one for all."""
+    if keyed:
+        return np.concatenate([each.times() for each in batch])
+    if len(batch) == 1:
         return batch[0].time
-    found = [
-        np.full(rows.count, np.datetime64(copies.time, "us")) if rows.time is None else rows.time
-        for copies in batch
-        for rows, _ in copies.asked
-    ]
-    return np.concatenate(found)
+    counts = [each.rows.count for each in batch]
+    each_row: np.ndarray = np.repeat(np.array([each.time for each in batch]), counts)
+    return each_row.view("datetime64[us]")
 
 
-def _keys(asked: list[tuple[Rows, str | None]]) -> list[str | None] | None:
-    """One key a row; None where no row has one."""
-    if all(rows.key is None and routed is None for rows, routed in asked):
-        return None
-    each = (
-        keys if isinstance(keys, list) else [keys] * rows.count
-        for rows, routed in asked
-        for keys in [rows.keys(routed)]
-    )
-    return list(chain.from_iterable(each))
+def _part(rows: Rows, start: int, stop: int) -> Rows:
+    """Some rows of a call."""
+    columns: Columns = rows.columns
+    if isinstance(columns, Table):
+        numbers, texts = columns.numbers[start:stop], columns.texts[start:stop]
+        return Rows(Table.of(columns.layout, numbers, texts), stop - start)
+    return Rows({name: array[start:stop] for name, array in columns.items()}, stop - start)
