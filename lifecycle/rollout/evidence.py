@@ -96,13 +96,13 @@ def log_e_arrays(
     """
     k, p = np.asarray(ours, float), np.asarray(share, float)
     total, mine = k + np.asarray(theirs, float), k.sum(axis=-1)
-    base = p * against + (1.0 - p)
-    found = []
     factors, weights = zip(*_alternatives(against, side), strict=True)
-    for factor in factors:
-        moved = p * (against * factor) + (1.0 - p)
-        found.append(mine * math.log(factor) - (total * np.log(moved / base)).sum(axis=-1))
-    return log_mean(np.stack(found), weights)
+    base = p * against + (1.0 - p)
+    axes = max(total.ndim, base.ndim)
+    each = np.reshape(factors, (-1, *[1] * axes))  # alternatives along a new first axis
+    moved = np.log((p * against * each + (1.0 - p)) / base)
+    found = mine * np.log(each[..., 0]) - (total * moved).sum(axis=-1)
+    return log_mean(found, weights)
 
 
 def _alternatives(against: float | Floats, side: Side) -> list[tuple[float, float]]:
