@@ -253,6 +253,7 @@ class Status(Record):
     last_check: str = ""
     warnings: tuple[str, ...] = ()
     requests: tuple[ApprovalRequest, ...] = ()  # open ones
+    rollout: str = ""  # the open one: how, of which version, at which share; empty: there is none
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from lifecycle.errors import (
     ApprovalRefused,
     ConfigError,
     DataError,
+    GateRefused,
     LifecycleError,
     ModelNotFound,
+    TransitionRefused,
 )
 from lifecycle.models.inputs import array
 from lifecycle.models.recency import choose
@@ -33,7 +35,7 @@ from lifecycle.records import (
     Outcome,
     Retraining,
 )
-from lifecycle.stages import PRODUCTION
+from lifecycle.stages import PRODUCTION, stage_of
 from lifecycle.stores import artifacts, datasets, registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect
@@ -69,19 +71,21 @@ def retrain(
 
     Target, time, key, task and inputs are the champion's, whatever the configuration says; the
     kind of estimator too, unless it or `candidates` name others. What passes the gates gets the
-    alias `challenger`, and is promoted at once where `[retrain] promote` says so. One ledger entry
+    alias `challenger`; it is rolled out where `[rollout] after_retrain` says so, else promoted at
+    once where `[retrain] promote` does. One ledger entry
     of kind `retrain` tells what came of it; a retraining that breaks off leaves none, and the flag
     stays up.
 
     Args:
-        config: name, tracking, `[train]`, `[gates]`, `[retrain]`.
+        config: name, tracking, `[train]`, `[gates]`, `[retrain]`, `[rollout]`.
         data: all labelled rows, the old and the fresh; a frame or file.
         validation: rows to judge on; by default a hold-out is taken from `data`.
         if_flagged: do nothing unless a check of the champion has asked for training since.
         candidates: what is tried, as for `train`.
 
     Returns:
-        The new version with its gate report; `.refused` says why it may not be promoted. Without
+        The new version with its gate report; `.refused` says why it may not be promoted, or why
+        its rollout could not begin. Without
         a flag `.decision.retrain` is False and nothing was done.
 
     Raises:
@@ -118,7 +122,9 @@ def retrain(
     _enter(client, version, report, decision, champion=champion, flag=flag)
     if report.passed:
         registry.project(client, version.name, order=config.stages.order)
-        if config.retrain.promote:
+        if config.rollout.after_retrain:
+            refused = _roll_out(config, version, "; ".join(why))
+        elif config.retrain.promote:
             refused = _promote(config, version, "; ".join(why))
     version = registry.find(client, version, order=config.stages.order)
     return Retraining(config.name, decision, version, report, training, refused)
@@ -288,4 +294,20 @@ def _promote(config: Config, version: ModelVersion, reason: str) -> str:
         except ApprovalRefused as error:
             asked = request(config, version, to=stage, reason=said)
             return f"{error.what}; requested as entry {asked.seq}"
+    return ""
+
+
+def _roll_out(config: Config, version: ModelVersion, reason: str) -> str:
+    """Begin its rollout; gives why it cannot begin, after asking for approvals that are missing."""
+    from lifecycle.workflows.begin import start
+
+    order, said = config.stages.order, f"retrained: {reason}"[:MOST_REASON]
+    try:
+        start(config, version, reason=said)
+    except ApprovalRefused as error:
+        here = stage_of(Ledger(connect(config), version.name).entries(), version.version, order)
+        asked = request(config, version, to=order[order.index(here) + 1], reason=said)
+        return f"{error.what}; requested as entry {asked.seq}"
+    except (TransitionRefused, GateRefused, ConfigError) as error:
+        return f"its rollout cannot begin: {error.what}"
     return ""

@@ -5,12 +5,16 @@
 ['churn', 'flights']
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from lifecycle.approvals import requests
 from lifecycle.config import Config
 from lifecycle.errors import LedgerError, ModelNotFound
-from lifecycle.records import ModelRef, ModelVersion, Status
+from lifecycle.records import Entry, ModelRef, ModelVersion, Status
+from lifecycle.records.rollouts import HELD
+from lifecycle.rollout.events import told
+from lifecycle.rollout.state import open_rollout
 from lifecycle.stores import artifacts, registry
 from lifecycle.stores.checks import CHAMPION, OUTCOME, SCOPE
 from lifecycle.stores.tracking import answers, connect
@@ -51,7 +55,21 @@ def _row(config: Config, client: Any, name: str) -> Status:
         last_check=_last_check(client, name, calling=open_flag(entries, serving) is not None),
         warnings=warnings,
         requests=requests(entries, name, config.approvals),
+        rollout=_rollout(entries, config.stages.order),
     )
+
+
+def _rollout(entries: Sequence[Entry], order: Sequence[str]) -> str:
+    """The open rollout in one line."""
+    found = open_rollout(entries, order)
+    if found is None:
+        return ""
+    versions = ", ".join(str(arm.version) for arm in found.spec.arms[1:])
+    steps = f"step {found.step + 1} of {len(found.spec.steps)}" if found.spec.steps else ""
+    share = told(found.shares) if sum(found.shares[1:]) else ""
+    held = f"held: {found.reason}" if found.status == HELD else ""
+    parts = [item for item in (steps, share, held) if item]
+    return ", ".join([f"{found.spec.strategy} of version {versions}", *parts])
 
 
 def _compiled(version: ModelVersion | None) -> str:

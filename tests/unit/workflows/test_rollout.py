@@ -8,15 +8,39 @@ from lifecycle.errors import (
     ModelNotFound,
     TransitionRefused,
 )
+from lifecycle.rollout import state
 from lifecycle.stores import registry
-from lifecycle.stores.ledger import Ledger
+from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.workflows.promote import promote as to_stage
+from lifecycle.workflows.retrain import _roll_out, retrain
 from lifecycle.workflows.rollback import rollback
 from lifecycle.workflows.rollout import abort, promote, resume, start, status, step
+from lifecycle.workflows.status import status as models
+from lifecycle.workflows.verify import verify
 
 pytestmark = pytest.mark.usefixtures("second")
 FORCED = {"force": True, "reason": "a test"}
 STEPS = {"steps": (5, 50, 100), "guards": ("errors",)}
+
+
+WRONG = [
+    ("churn/1", {}, TransitionRefused, "it is the champion itself"),
+    ("churn/9", {}, ModelNotFound, "no version 9; existing: 1, 2"),
+    ("churn/2", {"guards": ("erors",)}, ConfigError, "did you mean 'errors'"),
+    ("churn/2", {"guards": ("errors:plam",)}, ConfigError, "did you mean 'plan'"),
+    ("churn/2", {"steps": (50, 5)}, ConfigError, "the steps do not rise"),
+    ("churn/2", {"steps": (120,)}, ConfigError, "120 is no percentage"),
+    ("churn/2", {"strategy": "canry"}, ConfigError, "did you mean 'canary'"),
+    ("churn/2", {"others": ("churn/2",)}, ConfigError, "a version is named twice"),
+    (
+        "churn/2",
+        {"strategy": "ab", "steps": (60, 60)},
+        ConfigError,
+        "do not suit 1 challengers",
+    ),
+    ("churn/2", {"strategy": "ab", "steps": (100,), "metric": "errors"}, ConfigError, "100"),
+    ("churn/2", {"reason": ""}, TransitionRefused, "a forced rollout needs a reason"),
+]
 
 
 @pytest.fixture
@@ -113,32 +137,11 @@ def test_moves_by_hand_end_it(serving, client):
     assert aliases(client) == {"champion": 1}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        ("churn/1", {}, TransitionRefused, "it is the champion itself"),
-        ("churn/9", {}, ModelNotFound, "no version 9; existing: 1, 2"),
-        ("churn/2", {"guards": ("erors",)}, ConfigError, "did you mean 'errors'"),
-        ("churn/2", {"guards": ("errors:plam",)}, ConfigError, "did you mean 'plan'"),
-        ("churn/2", {"steps": (50, 5)}, ConfigError, "the steps do not rise"),
-        ("churn/2", {"steps": (120,)}, ConfigError, "120 is no percentage"),
-        ("churn/2", {"strategy": "canry"}, ConfigError, "did you mean 'canary'"),
-        ("churn/2", {"others": ("churn/2",)}, ConfigError, "a version is named twice"),
-        (
-            "churn/2",
-            {"strategy": "ab", "steps": (60, 60)},
-            ConfigError,
-            "do not suit 1 challengers",
-        ),
-        ("churn/2", {"strategy": "ab", "steps": (100,), "metric": "errors"}, ConfigError, "100"),
-        ("churn/2", {"reason": ""}, TransitionRefused, "a forced rollout needs a reason"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_and_nothing_is_written(serving, client, wrong):
-    ref, given, error, said = wrong
+def test_what_makes_no_sense_is_refused_and_nothing_is_written(serving, client):
     before = Ledger(client, "churn").entries()
-    with pytest.raises(error, match=said):
-        start(serving, ref, **{**FORCED, **STEPS, **given})
+    for ref, given, error, said in WRONG:
+        with pytest.raises(error, match=said):
+            start(serving, ref, **{**FORCED, **STEPS, **given})
     assert Ledger(client, "churn").entries() == before
 
 
@@ -188,3 +191,57 @@ def test_a_start_that_was_killed_before_its_entry_leaves_no_open_run(serving, cl
     start(serving, "churn/2", **STEPS, **FORCED)
     run = client.get_run(left)
     assert (run.info.status, run.data.tags["lifecycle.rollout.status"]) == ("KILLED", "never began")
+
+
+def test_what_a_retraining_made_is_rolled_out(serving, client, second):
+    config = serving.with_values(gates__use=("size",), rollout__guards=("errors",))
+    assert _roll_out(config, second, "drift") == ""
+    found = status(config).rollout
+    assert (found.spec.steps, found.reason) == ((0.01, 0.05, 0.25, 0.5, 1.0), "retrained: drift")
+    assert _roll_out(config, second, "drift") == (
+        f"its rollout cannot begin: a rollout of version 2 is open, entry {found.seq}"
+    )
+    abort(config)
+    Ledger(client, "churn").append(
+        lambda _: draft(kind="stage", version=2, source="staging", to="none", reason="anew")
+    )
+    asking = config.with_values(approvals__needed=1, approvals__stages=("staging",))
+    assert "1 approval is needed" in _roll_out(asking, second, "drift")
+    assert "request" in [item.kind for item in Ledger(client, "churn").entries()]
+
+
+@pytest.mark.slow
+def test_a_retraining_begins_a_rollout(serving, client, make_churn):
+    config = serving.with_values(
+        gates__use=("size",), rollout__after_retrain=True, rollout__guards=("errors",)
+    )
+    done = retrain(config, make_churn(2000))
+    assert done.refused == ""
+    assert "challenger" in done.version.aliases
+    assert status(config).rollout.challenger.version == done.version.version
+    later = retrain(config, make_churn(2500))
+    assert "is open" in later.refused
+    assert later.exit_code == 0
+    assert aliases(client)["challenger"] == done.version.version, "the one that is rolled out"
+    abort(config)
+    assert aliases(client)["challenger"] == later.version.version, "the later one"
+
+
+def test_status_tells_of_an_open_rollout(serving, client, tried):
+    assert models(serving)[0].rollout == "canary of version 2, step 1 of 3, 5 %"
+    Ledger(client, "churn").append(lambda _: draft(**state.held(tried), reason="wait"))
+    assert models(serving)[0].rollout.endswith("5 %, held: wait")
+    abort(serving)
+    assert models(serving)[0].rollout == ""
+
+
+def test_verify_reads_a_rollout(serving, client):
+    start(serving, "churn/2", **STEPS, **FORCED)
+    abort(serving)
+    assert verify(serving).passed
+    client.set_registered_model_alias("churn", "challenger", "2")
+    found = [item.detail for item in verify(serving).findings if item.check == "aliases"]
+    assert len(found) == 1
+    assert found[0].startswith(
+        "alias challenger was set by hand to churn/2; the ledger says nothing"
+    )
