@@ -104,11 +104,12 @@ class _Client(asyncio.Protocol):
 class Server:
     """A server, or several behind one address, as clients see them."""
 
-    def __init__(self, address: str, rows: pd.DataFrame) -> None:
+    def __init__(self, address: str, rows: pd.DataFrame, columns: Sequence[str] = FEATURES) -> None:
         self.address, self.rows = address, rows
         host, _, port = address.rpartition(":")
         self.place = host, int(port)
-        lines = rows[FEATURES].to_json(orient="records", lines=True).splitlines()
+        sent = rows[list(columns)].to_json(orient="records", lines=True, date_format="iso")
+        lines = sent.splitlines()
         self.bodies = [f'{{"dataframe_records": [{line}]}}'.encode() for line in lines]
 
     def burst(
@@ -220,8 +221,15 @@ class Story:
         return [index % len(self.live) for index in range(first, first + count)]
 
     @contextmanager
-    def server(self, *, log: str = "", workers: int = 1, **values: Any) -> Iterator[Server]:
-        """A server in a process of its own."""
+    def server(
+        self,
+        *,
+        log: str = "",
+        workers: int = 1,
+        columns: Sequence[str] = FEATURES,
+        **values: Any,
+    ) -> Iterator[Server]:
+        """A server in a process of its own, whose clients send those columns."""
         config = self.config
         given = {
             "name": "flights", "tracking__uri": config.tracking_uri,
@@ -230,7 +238,7 @@ class Story:
             "serve__drain_seconds": 0.0, **values,
         }  # fmt: skip
         with self.serving(given, script=SERVE) as process:
-            server = Server(process.address, self.live)
+            server = Server(process.address, self.live, columns)
             server.process = process
             yield server
 
@@ -384,13 +392,13 @@ def _slow(model: Any) -> Any:
 
 def _adopted(project: lc.Project, estimator: Any, known: pd.DataFrame, how: str) -> int:
     """Log with plain MLflow, register, take over."""
-    frame = known[FEATURES].head(50)
+    frame, info = known[FEATURES].head(1), mlflow.models.get_model_info("models:/flights/1")
     trusted = {"skops_trusted_types": ["numpy.dtype"]} if how == "skops" else {}
     with mlflow.start_run(experiment_id=mlflow.create_experiment(f"elsewhere {how}")):
         logged = mlflow.sklearn.log_model(
             estimator, name="model",
-            signature=mlflow.models.infer_signature(frame, estimator.predict(frame)),
-            input_example=frame.head(1), pip_requirements=[], serialization_format=how, **trusted,
+            signature=info.signature, input_example=frame, pip_requirements=[],
+            serialization_format=how, **trusted,
         )  # fmt: skip
     number = int(mlflow.register_model(logged.model_uri, "flights").version)
     return project.adopt(number, reference=known.tail(2000)).version
