@@ -24,6 +24,7 @@ from lifecycle.serve.outward import masked
 from lifecycle.serve.protocols import mlflow
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.shadow import Shadow
+from lifecycle.serve.slots import SlotTable
 from lifecycle.serve.state import uncompiled
 from lifecycle.serve.wire import (
     Asked,
@@ -254,9 +255,29 @@ class App:
                 labels = {"model": name, "version": arm.version, "arm": arm.name}
                 how = {"how": loaded.how, "why": uncompiled(loaded)}
                 yield "model_info", "What serves, how, and why not compiled.", {**labels, **how}, 1
+        yield from _rollouts(self.engine.table)
         yield "queue", "Requests that wait for a prediction.", {}, self._batcher.waiting
         yield "waiting", "Requests that wait for another thread.", {}, self._waiting
         yield "ready", "Whether a model is ready.", {}, int(self.service.ready)
+
+
+def _rollouts(table: SlotTable) -> Iterable[Gauge]:
+    """The arms' shares, and how rollouts stand here."""
+    for name, group in table.groups.items():
+        for arm in group.plan.arms:
+            labels: dict[str, object] = {"model": name, "version": arm.version, "arm": arm.name}
+            yield "arm_share", "The share of requests that an arm answers.", labels, arm.share
+    for name, group in table.groups.items():
+        if group.rollout is not None:
+            spec, step = group.rollout.spec, group.plan.step
+            labels = {"model": name, "rollout": group.rollout.seq, "strategy": spec.strategy}
+            about = "The rollout that is followed."
+            yield "rollout_info", about, {**labels, "status": group.rollout.status}, 1
+            yield "rollout_step", "Its step, from 0.", labels, step
+    for name, group in table.groups.items():
+        if group.withheld:
+            about = "Why the champion answers everything although a rollout is open."
+            yield "rollout_withheld_info", about, {"model": name, "reason": group.withheld}, 1
 
 
 def refusal(error: Exception, *, route: str) -> Refused:

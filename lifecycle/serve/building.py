@@ -48,7 +48,8 @@ class Built:
         self.watch.start()
 
     def look(self) -> None:
-        """What is done once a second: write the figures for the other workers."""
+        """What is done once a second: write the figures for the other workers, look for cuts."""
+        self.watch.look_for_cuts()
         self.counts.write(self.app.service.gauged())
 
     def close(self) -> None:

@@ -123,7 +123,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def joined(gauges: Iterable[Gauge]) -> list[Gauge]:
-    """Gauges of several workers: of `…_info` and `…_seconds` the largest, of others the sum.
+    """Gauges of several workers: of `…_info`, `…_seconds` and the like the largest, else the sum.
 
     >>> joined([("waiting", "…", {}, 2), ("ready", "…", {}, 1), ("waiting", "…", {}, 3)])
     [('waiting', '…', {}, 5), ('ready', '…', {}, 1)]
@@ -134,7 +134,7 @@ def joined(gauges: Iterable[Gauge]) -> list[Gauge]:
         before = same[key][3] if key in same else None
         if before is None:
             both = value
-        elif name.endswith(("_info", "_seconds")):
+        elif name.endswith(("_info", "_seconds", "_share", "_step")):
             both = max(before, value)
         else:
             both = before + value

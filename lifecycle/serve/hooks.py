@@ -1,4 +1,4 @@
-"""MLflow's webhooks: an alias that moves is followed at once, not at the next look.
+"""MLflow's webhooks: what moves, aliases and rollouts, is followed at once, not at the next look.
 
 >>> heard = []
 >>> hooks = Hooks("secret", models=["churn"], hurry=lambda: heard.append("look"))
@@ -27,8 +27,9 @@ from lifecycle.serve.wire import Refused
 SIGNATURE = b"x-mlflow-signature"
 DELIVERY = b"x-mlflow-delivery-id"
 TIMESTAMP = b"x-mlflow-timestamp"
+ROLLOUT = "lifecycle.rollout"  # tag of a version that is tried
 SECONDS = 300.0  # that a delivery may be old, or ahead
-ALIAS = "model_version_alias"
+ALIAS, TAG = "model_version_alias", "model_version_tag"  # entities of events
 
 
 class _Event(msgspec.Struct):
@@ -59,7 +60,7 @@ class Hooks:
             now: seconds since 1970; 0: the clock's.
 
         Returns:
-            Whether it concerns an alias of a model that is followed here.
+            Whether it concerns an alias, or the rollout, of a model that is followed here.
 
         Raises:
             Refused: 401 for a wrong signature or time, 409 for a delivery that was taken already,
@@ -83,7 +84,10 @@ class Hooks:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused(400, "the body is no event of MLflow") from None
         self._seen[name] = now
-        ours = event.entity == ALIAS and event.data.get("name") in self._models
+        moved = event.entity == ALIAS
+        # a rollout's steps show in a tag of its versions
+        moved = moved or (event.entity == TAG and event.data.get("key") == ROLLOUT)
+        ours = moved and event.data.get("name") in self._models
         if ours:
             self._hurry()
         return ours

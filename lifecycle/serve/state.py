@@ -15,6 +15,7 @@ from lifecycle.serve.guard import Guard
 from lifecycle.serve.outward import outward
 from lifecycle.serve.reload import Watch
 from lifecycle.serve.shadow import Shadow
+from lifecycle.serve.slots import Group
 from lifecycle.serve.wire import Gauge, Service
 from lifecycle.stores.predictions import PredictionWriter
 
@@ -62,7 +63,9 @@ def state(
                     "not_compiled": outward(uncompiled(loaded)),
                 }
             )
-        told = {"model": name, "serving": arms, "refused": reasons.get(name, "")}
+        told: dict[str, Any] = {"model": name, "serving": arms, "refused": reasons.get(name, "")}
+        if group.rollout is not None or group.withheld:
+            told["rollout"] = _rollout(group)
         copied = shadow.state(name) if shadow is not None else None
         models.append(told | ({"shadow": copied} if copied is not None else {}))
     return {
@@ -79,6 +82,18 @@ def state(
         "keys": {"asked": guard is not None, "trouble": guard.trouble if guard else ""},
         "waiting": sum(item[3] for item in service.gauged() if item[0] in _WAIT),
         "pid": os.getpid(),
+    }
+
+
+def _rollout(group: Group) -> dict[str, Any]:
+    """What is followed of a rollout."""
+    found = group.rollout
+    return {
+        "rollout": found.seq if found else None,
+        "strategy": found.spec.strategy if found else None,
+        "status": found.status if found else None,
+        "step": group.plan.step,
+        "withheld": outward(group.withheld),
     }
 
 
