@@ -19,7 +19,7 @@ from lifecycle.records.rollouts import FINISHED, Rollout
 from lifecycle.rollout.events import KIND, LEASE
 from lifecycle.rollout.events import SHADOW as SHADOW_ARM
 from lifecycle.rollout.state import rollouts
-from lifecycle.stages import STAGING, Standing
+from lifecycle.stages import ORDER, STAGING, Standing
 from lifecycle.stores.tracking import answers
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ class Model:
     now: Standing
     first: str  # the stage of a version that nothing has moved
     births: Mapping[int, Entry]
+    order: Sequence[str] = ORDER  # the stages
 
     @cached_property
     def rollouts(self) -> tuple[Rollout, ...]:
         """All that there were, oldest first."""
-        return rollouts(self.entries)
+        return rollouts(self.entries, self.order)
 
     @cached_property
     def changed(self) -> int:

@@ -59,7 +59,7 @@ class Guard:
     @cached_property
     def rollouts(self) -> tuple[Rollout, ...]:
         """All that there were."""
-        return rollouts(self.entries)
+        return rollouts(self.entries, self.order)
 
     def alias(self, alias: str, version: int) -> str:
         """Against setting an alias."""

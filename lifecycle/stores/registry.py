@@ -280,7 +280,8 @@ def _model(client: "MlflowClient", name: str, *, order: Sequence[str] = ORDER) -
         raise _unknown(client, name) from error
     aliases = {str(alias): int(version) for alias, version in found.aliases.items()}
     now = standing(entries, order)
-    return Model(name, aliases, dict(found.tags), entries, now, order[0], recorded.births(entries))
+    births, tags = recorded.births(entries), dict(found.tags)
+    return Model(name, aliases, tags, entries, now, order[0], births, order)
 
 
 def _unknown(client: "MlflowClient", name: str) -> ModelNotFound:

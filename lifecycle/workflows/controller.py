@@ -248,8 +248,10 @@ class Watch:
         if leased is None:
             return _nothing(rollout, "another controller decides")
 
+        order = self.config.stages.order
+
         def decide(entries: Sequence[Entry]) -> Entry | None:
-            if state.refusal(entries, leased.seq, leased.generation, leased.step):
+            if state.refusal(entries, leased.seq, leased.generation, leased.step, order=order):
                 return None
             held = state.held(leased)
             return draft(
