@@ -246,7 +246,8 @@ def _invalid(rows: "pl.DataFrame", _: float | None) -> "pl.Series":
     import polars as pl
 
     answer, score = rows["prediction"], rows["score"]
-    bad = answer.is_null() | _not_finite(answer) | (rows["known"] == False).fill_null(value=False)  # noqa: E712
+    unknown = ~rows["known"].cast(pl.Boolean)
+    bad = answer.is_null() | _not_finite(answer) | unknown.fill_null(value=False)
     if isinstance(score.dtype, pl.List):
         inside = score.list.eval((pl.element() >= 0) & (pl.element() <= 1)).list.all()
         bad |= score.is_not_null() & ~inside.fill_null(value=False)
@@ -268,7 +269,7 @@ def _not_finite(values: "pl.Series") -> "pl.Series":
 
 def _latency(rows: "pl.DataFrame", limit: float | None) -> "pl.Series":
     """The logarithm of milliseconds; with a limit, whether it is exceeded."""
-    taken = rows["latency_ms"]
+    taken = _number(rows["latency_ms"])
     if limit is not None:
         return taken > limit
     return taken.clip(1e-3).log()  # under a microsecond no clock tells anything
