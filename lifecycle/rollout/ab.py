@@ -1,9 +1,12 @@
 """An A/B test: two or more arms answer at once, and a metric says which of them is the best.
 
 Shares are fixed, or Thompson's at each step of their own. The interval of the metric holds at every
-look. The test finishes with the arm whose interval lies on the better side of the champion and of
-all other arms, or with the champion when every other arm is proven worse; `finish` moves no
-version, people promote what they like. A proven harm of any guard in any arm rolls the whole back.
+look. The test finishes with the arm that is proven better than the champion and than all other
+arms, or with the champion when every other arm is proven worse; `finish` moves no version, people
+promote what they like. A proven harm of any guard in any arm rolls the whole back.
+
+To name a wrong arm takes a false proof against the one that is truly the best, so that the
+comparisons with that one share alpha: each of two arms is made at alpha / (arms - 1).
 """
 
 from collections.abc import Sequence
@@ -57,7 +60,7 @@ def onward(given: Given) -> Verdict:
     found = given.evidence[-(len(spec.arms) - 1) :]
     if given.early:
         return Verdict("wait", given.early)
-    winner = _winner(found, metric)
+    winner = _winner(given, found, metric)
     if winner is not None:
         return Verdict("finish", winner.reason, best=winner.arm)
     if all(_side(item, metric) < 0 for item in found):
@@ -93,17 +96,29 @@ def _allocated(given: Given, metric: Watched) -> Verdict | None:
     )
 
 
-def _winner(found: Sequence[GuardEvidence], metric: Watched) -> GuardEvidence | None:
+def _winner(given: Given, found: Sequence[GuardEvidence], metric: Watched) -> GuardEvidence | None:
     """The arm that is better than the champion and than all others; None: none is yet."""
     for item in found:
         others = [other for other in found if other is not item]
-        if item.outcome is Outcome.PASS and all(_apart(item, other, metric) for other in others):
+        if item.outcome is Outcome.PASS and all(
+            _beats(given, item, other, metric) for other in others
+        ):
             return item
     return None
 
 
-def _apart(one: GuardEvidence, two: GuardEvidence, metric: Watched) -> bool:
-    """Whether the interval of one arm lies on the better side of that of another."""
+def _beats(given: Given, one: GuardEvidence, two: GuardEvidence, metric: Watched) -> bool:
+    """Whether one challenger is proven better than another.
+
+    Events of two arms are held against each other; numbers are counted against the champion's
+    alone, so that their intervals must lie apart.
+    """
+    spec = given.spec
+    if metric.kind == "event":
+        pair = tuple(arm for name in (two.arm, one.arm) for arm in spec.arms if arm.name == name)
+        alpha = spec.alpha / (len(spec.arms) - 1)
+        between = replace(spec, arms=pair, margins=(), alpha=alpha)
+        return _side(weigh(between, given.rollout.step, given.tallies, [metric])[0], metric) > 0
     if one.low is None or one.high is None or two.low is None or two.high is None:
         return False
     return one.high < two.low if metric.guard.worse > 0 else one.low > two.high

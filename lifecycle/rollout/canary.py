@@ -15,6 +15,8 @@ from lifecycle.rollout.plan import check_steps
 from lifecycle.rollout.strategies import Given, Strategy, Verdict
 from lifecycle.rollout.weighing import weigh
 
+MOST_TOLD = 3  # guards that a reason to wait names
+
 
 def check(spec: RolloutSpec) -> None:
     """Refuse steps that cannot be followed, and a canary that nothing would ever hold back.
@@ -53,7 +55,9 @@ def onward(given: Given) -> Verdict:
     asked = [item for item in given.evidence if item.certificate is not None]
     lacking = [item for item in asked if item.outcome is not Outcome.PASS]
     if lacking:
-        return Verdict("wait", "; ".join(map(_lacking, lacking)))
+        named = [_lacking(item) for item in lacking[:MOST_TOLD]]
+        more = [f"and {len(lacking) - MOST_TOLD} more guards"] if len(lacking) > MOST_TOLD else []
+        return Verdict("wait", "; ".join([*named, *more]))
     name = rollout.challenger.name
     answered = any(
         item.units or item.total  # of keys that were all met before, only the total is left

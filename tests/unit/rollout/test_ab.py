@@ -95,6 +95,15 @@ def test_the_best_of_three_is_apart_from_both_others():
     assert (look.action, look.best) == ("finish", "challenger-2")
 
 
+def test_two_arms_are_held_against_each_other_and_not_by_way_of_the_champion():
+    few = 700  # of the champion: the arms' intervals against it overlap
+    counts = events((few, 140), (9000, 900), (9000, 630))
+    look = decide(rollout_of(THREE, history=((0.04, 0.48, 0.48),)), counts, now=NOW)
+    assert (look.action, look.best) == ("finish", "challenger-2")
+    first, second = look.evidence[-2:]
+    assert first.low < second.high
+
+
 def test_two_that_are_better_are_told_apart_first():
     look = decide(rollout_of(THREE), events((6000, 900), (6000, 500), (6000, 490)), now=NOW)
     assert look.action == "wait"
@@ -201,3 +210,20 @@ def test_thompson_finds_the_better_arm_and_gives_it_most_requests():
     found = [simulated(seed, (0.2, 0.1), looks=25) for seed in range(8)]
     assert [look.best for look, _ in found].count("challenger") >= 7
     assert sum(met[1] for _, met in found) > 1.3 * sum(met[0] for _, met in found)
+
+
+@pytest.mark.slow
+def test_of_three_equal_arms_a_best_is_rarely_named():
+    named = 0
+    for seed in range(60):
+        rng = random.Random(seed)
+        totals = [[0, 0] for _ in range(3)]
+        for _ in range(30):
+            for total in totals:
+                total[0] += 100
+                total[1] += sum(rng.random() < 0.2 for _ in range(100))
+            counts = events(*map(tuple, totals))
+            if decide(rollout_of(THREE), counts, now=NOW).action == "finish":
+                named += 1
+                break
+    assert named <= 7  # 3 expected at most; more than 7 has a chance of 1 %

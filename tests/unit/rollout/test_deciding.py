@@ -131,6 +131,13 @@ def test_every_certifying_guard_must_certify():
     assert decide(rollout_of(spec), both, now=LATER).action == "step"
 
 
+def test_a_reason_to_wait_names_a_few_guards():
+    spec = replace(CANARY, guards=tuple(f"errors:carrier={name}" for name in "abcdef"))
+    reason = decide(rollout_of(spec), [], now=LATER).reason
+    assert reason.count("errors:carrier=") == 3
+    assert reason.endswith("; and 3 more guards")
+
+
 def test_requests_that_fall_otherwise_than_planned_hold_it_before_anything_else():
     for max_seconds in (0.0, 60.0):
         spec = replace(CANARY, max_seconds=max_seconds, at_end="promote")
