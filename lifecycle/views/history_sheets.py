@@ -41,7 +41,7 @@ def _entry(entry: Entry) -> tuple[str, ...]:
         str(entry.seq),
         _shown(entry.time),
         entry.actor,
-        entry.kind,
+        " ".join([entry.kind, *([str(entry.extra["event"])] if "event" in entry.extra else [])]),
         str(entry.version or ""),
         from_to(entry),
         entry.reason,

@@ -17,6 +17,7 @@ from lifecycle.views.rollout_series import (
     LOW,
     REST,
     STEP,
+    UNITS,
     Line,
     Series,
     series,
@@ -106,9 +107,7 @@ def _interval(line: Line, xs: Sequence[float], top: float) -> Iterator[str]:
         part = (told(max(value, least)) - low) / (high - low)
         return top + RATIO * (1 - min(1.0, max(0.0, part)))
 
-    what = {"ratio": "ratio to the champion's", "percent": "percent slower than the champion"}
-    title = what.get(line.unit, "difference from the champion's")
-    yield label(LEFT, top - 8, f"{middle(line.name, 40)}: {title}, with its interval")
+    yield label(LEFT, top - 8, f"{middle(line.name, 40)}: {UNITS[line.unit]}, with its interval")
     yield _across(y(line.same), 'stroke-dasharray="4 3" opacity=".8"')
     yield label(LEFT - 6, y(line.same) + 3.5, f"{line.same:g}", anchor="end")
     for value in {min(kept), max(kept)}:

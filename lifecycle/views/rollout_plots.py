@@ -28,6 +28,7 @@ from lifecycle.views.rollout_series import (
     LOW,
     REST,
     STEP,
+    UNITS,
     Line,
     Series,
     known,
@@ -136,12 +137,10 @@ def _interval(axes: Any, found: Series, line: Line) -> None:
             axes.vlines(xs, lows, highs, color=colour, linewidth=2)
     _line(axes, found, line.middle, colour, wide=1.6)
     axes.axhline(line.same, color=INK, linestyle="--", linewidth=1)
-    units = {"ratio": "ratio to the champion's", "percent": "% slower than the champion",
-             "difference": "difference from the champion's"}  # fmt: skip
     if line.unit == "ratio":
         _ratios(axes, [*known(line.low), *known(line.high), *known(line.middle), line.same])
     name = written(middle(line.name, 60))
-    axes.set_title(f"{name}: {units[line.unit]}, with its interval", fontsize=9, loc="left")
+    axes.set_title(f"{name}: {UNITS[line.unit]}, with its interval", fontsize=9, loc="left")
 
 
 def _ratios(axes: Any, values: Sequence[float]) -> None:

@@ -1,6 +1,6 @@
 """The looks of a rollout as lines to draw: evidence by guard, intervals, shares, decisions.
 
->>> from lifecycle.records import RolloutStatus
+>>> from lifecycle.records import GuardEvidence, RolloutStatus
 >>> look = {"time": "2026-03-01T08:00:00+00:00", "step": 0, "shares": {"challenger": 0.05},
 ...     "guards": {"errors": {"harm": 2.0, "harm_limit": 4.0}}, "action": "wait"}
 >>> series(RolloutStatus("churn", looks=(look,))).guards[0].harm
@@ -13,11 +13,22 @@ from datetime import UTC, datetime
 from math import exp, isfinite
 from typing import Any
 
-from lifecycle.records import RolloutStatus
+from lifecycle.records import GuardEvidence, RolloutStatus
 
 COLOURS = ("#3d85c6", "#d1495b", "#2e9e5b", "#c58a00", "#8e6bbf", "#17a2a2", "#b5651d", "#d16ba5")
 REST = "#8a8f98"  # of guards beyond those with a colour of their own
 LOGARITHMIC = "latency"  # the built-in number that is counted as ln of milliseconds
+# how a shadow's comparisons with the champion are told
+SHADOW = {
+    "differs": "points", "shift": "difference", "scale": "ratio", "latency": "ratio",
+    "error_size": "difference",
+}  # fmt: skip
+UNITS = {
+    "ratio": "ratio to the champion's",
+    "percent": "% slower than the champion",
+    "points": "% more rows than the champion's own",
+    "difference": "difference from the champion's",
+}
 STEP = "next step"
 DECISIONS = {
     "step": STEP,
@@ -41,7 +52,7 @@ class Line:
         middle: ratio or difference.
         low: end of its interval.
         high: the other end.
-        unit: of the interval: "ratio", "percent" or "difference".
+        unit: of the interval, as `unit_of` says it.
     """
 
     name: str
@@ -93,9 +104,9 @@ def series(record: RolloutStatus) -> Series:
     looks = [(time, look) for look in record.looks if (time := _time(look.get("time")))]
     looks.sort(key=lambda pair: pair[0])
     found = [look for _, look in looks]
-    kinds = {one.guard: one.kind for one in record.look.evidence} if record.look else {}
+    units = {one.guard: unit_of(one) for one in record.look.evidence} if record.look else {}
     names = dict.fromkeys(name for look in found for name in look.get("guards", {}))
-    lines = [_line(name, found, kinds.get(name, kinds.get(guard_of(name), ""))) for name in names]
+    lines = [_line(name, found, units.get(name, units.get(guard_of(name), ""))) for name in names]
     arms = dict.fromkeys(name for look in found for name in look.get("shares", {}))
     return Series(
         tuple(time for time, _ in looks),
@@ -103,6 +114,25 @@ def series(record: RolloutStatus) -> Series:
         {arm: tuple(float(look.get("shares", {}).get(arm, 0.0)) for look in found) for arm in arms},
         tuple(_decisions(found)),
     )
+
+
+def unit_of(one: GuardEvidence) -> str:
+    """How the comparison with the champion is told.
+
+    `ratio` of rates, `percent` more (of numbers that are logarithms), `points` of percent more, or
+    a `difference` in the number's own unit.
+
+    >>> unit_of(GuardEvidence("errors", "challenger", "event"))
+    'ratio'
+    >>> unit_of(GuardEvidence("latency:plan=pro", "challenger", "number"))
+    'percent'
+    """
+    name = one.guard.partition(":")[0]
+    if one.arm == "shadow" and name in SHADOW:
+        return SHADOW[name]
+    if one.kind == "event":
+        return "ratio"
+    return "percent" if name == LOGARITHMIC else "difference"
 
 
 def guard_of(name: str) -> str:
@@ -164,12 +194,12 @@ def _decisions(looks: Sequence[Mapping[str, Any]]) -> Sequence[tuple[int, str]]:
     return found
 
 
-def _line(name: str, looks: Sequence[Mapping[str, Any]], kind: str) -> Line:
+def _line(name: str, looks: Sequence[Mapping[str, Any]], unit: str) -> Line:
     rows = [look.get("guards", {}).get(name, {}) for look in looks]
     harm = tuple(_part(row.get("harm"), row.get("harm_limit")) for row in rows)
     last: Mapping[str, Any] = next((row for row in reversed(rows) if row), {})
     certificates = [_part(row.get("certificate"), row.get("certificate_limit")) for row in rows]
-    unit = _unit(name, kind, rows)
+    unit = unit or _unit(rows)
 
     def ends(key: str) -> tuple[float | None, ...]:
         return tuple(_end(row.get(key), unit) for row in rows)
@@ -181,18 +211,16 @@ def _line(name: str, looks: Sequence[Mapping[str, Any]], kind: str) -> Line:
     )
 
 
-def _unit(name: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """By the kind of the guard; where that is not said, a ratio is never below 0."""
+def _unit(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of a guard of which the last look says nothing: a ratio is never below 0."""
     values = [_number(row.get(key)) for row in rows for key in ("ratio", "low")]
-    number = kind == "number" if kind else any(value is not None and value < 0 for value in values)
-    if not number:
-        return "ratio"
-    logarithmic = guard_of(name).partition(":")[0] == LOGARITHMIC
-    return "percent" if logarithmic else "difference"
+    return "difference" if any(value is not None and value < 0 for value in values) else "ratio"
 
 
 def _end(value: Any, unit: str) -> float | None:
     found = _number(value)
+    if found is not None and unit == "points":
+        return 100 * found
     if found is None or unit != "percent":
         return found
     return 100 * (exp(found) - 1) if found < 5 else None

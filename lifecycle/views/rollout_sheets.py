@@ -9,17 +9,15 @@ that limit. The picture of a page is in `rollout_pictures`, those of the run in 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import exp, isfinite
-from typing import Any
 
-from lifecycle.records import Arm, GuardEvidence, Look, Outcome, Rollout, RolloutSpec, RolloutStatus
+from lifecycle.records import Arm, GuardEvidence, Look, Rollout, RolloutStatus
+from lifecycle.views.evidence_tables import SHADOW_ARM, against, part, percent, table
 from lifecycle.views.layout import (
     BAD,
     GOOD,
     MARKS,
     PLAIN,
     UNSURE,
-    Cell,
     Gauge,
     Sheet,
     count,
@@ -27,7 +25,6 @@ from lifecycle.views.layout import (
     number,
 )
 from lifecycle.views.rollout_pictures import picture
-from lifecycle.views.rollout_series import LOGARITHMIC
 
 STATUS = {"promoted": GOOD, "finished": GOOD, "rolled back": BAD, "held": UNSURE}
 ACTIONS = {"step": GOOD, "promote": GOOD, "finish": GOOD, "rollback": BAD, "hold": UNSURE}
@@ -39,8 +36,6 @@ SAYS = {
     "hold": "hold",
     "finish": "finish",
 }
-ASSIGNMENT = "assignment"  # the check that arms got the shares that were planned
-SHOWN = 12  # guards with bars, those nearest to their limits; the rest is counted
 NAMED = 6  # guards in a list
 LISTED = 300  # tallies on a page
 
@@ -59,7 +54,7 @@ def status(record: RolloutStatus) -> Sheet:
         facts=tuple(_facts(made, look)),
         notes=[*_notes(record.name, look), *record.warnings],
         pictures=[drawn] if drawn else (),
-        **_table(evidence, made.spec),
+        **table(evidence, made.spec),
     )
 
 
@@ -98,14 +93,14 @@ def look(record: Look) -> Sheet:
         *([("proven best", record.best)] if record.best else []),
         *_counted(record),
     ]
-    table = _table(record.evidence, None)
+    found = table(record.evidence, None)
     counts = [
         (one.guard or "requests", one.arm, f"step {one.step + 1}", count(one.units, "unit"),
          count(one.events, "event") if not one.v else f"s {one.s:.6g}, v {one.v:.6g}")
         for one in tallies
     ]  # fmt: skip
     folded = [
-        table.pop("folded"),
+        found.pop("folded"),
         f"{count(len(counts), 'count')} by guard, arm and step" if counts else "",
     ]
     return Sheet(
@@ -113,10 +108,10 @@ def look(record: Look) -> Sheet:
         f"{_moment(record.time)}",
         mark=ACTIONS.get(record.action, PLAIN),
         facts=tuple(facts),
-        rest=[*table.pop("rest"), *counts],
+        rest=[*found.pop("rest"), *counts],
         folded=", ".join(filter(None, folded)),
         notes=_worth(record.evidence),
-        **table,
+        **found,
     )
 
 
@@ -125,7 +120,7 @@ def evidence(record: GuardEvidence) -> Sheet:
     return Sheet(
         f"{record.guard}: {record.arm} against the champion",
         mark=MARKS[record.outcome],
-        **_table([record], None),
+        **table([record], None),
     )
 
 
@@ -140,10 +135,10 @@ def line(record: RolloutStatus) -> str:
     words = [_title(record.rollout)]
     words.append(", ".join(_share(arm, share) for arm, share in _arms(record.rollout)))
     if record.look is not None:
-        near = max(record.look.evidence, key=lambda one: _part(one.harm, one.harm_limit),
+        near = max(record.look.evidence, key=lambda one: part(one.harm, one.harm_limit),
                    default=None)  # fmt: skip
         if near is not None:
-            words.append(f"{near.guard}: harm {_against(near.harm, near.harm_limit)}")
+            words.append(f"{near.guard}: harm {against(near.harm, near.harm_limit)}")
         words.append(SAYS.get(record.look.action, record.look.action))
     return "; ".join([*words, *record.warnings[-1:]])
 
@@ -164,7 +159,9 @@ def _title(made: Rollout) -> str:
 def _facts(made: Rollout, look: Look | None) -> Iterator[tuple[str, str | Gauge]]:
     exposed = look.exposed if look else {}
     for arm, share in _arms(made):
-        words = f"{_percent(share):>5}  version {arm.version}"
+        words = f"{percent(share):>5}  version {arm.version}"
+        if arm.name == SHADOW_ARM:
+            words += f", which answers copies of {percent(made.spec.sample)} of the requests"
         if arm.name in exposed:
             words += f", {count(exposed[arm.name], 'user')}"
         mark = "" if arm.name == made.champion.name else STATUS.get(made.status, PLAIN)
@@ -206,7 +203,7 @@ def _steps(made: Rollout) -> str:
     if made.open:
         at = min(made.step, len(ends) - 1)
         ends[at] = f"[{ends[at]}]"
-    kept = f", the champion keeps {_percent(made.spec.hold_back)}" if made.spec.hold_back else ""
+    kept = f", the champion keeps {percent(made.spec.hold_back)}" if made.spec.hold_back else ""
     return f"{' → '.join(ends)} %{kept}"
 
 
@@ -225,118 +222,11 @@ def _figure(value: object) -> str:
     if isinstance(value, Mapping):
         return " and ".join(f"{count} {name}" for name, count in value.items())
     if isinstance(value, float) and not value.is_integer():
-        return _percent(value) if 0 < value < 1 else number(value)
+        return percent(value) if 0 < value < 1 else number(value)
     if isinstance(value, (int, float)):
         return f"{value:,.0f}"
     text = "" if value is None else str(value)
     return _moment(text) if text[10:11] == "T" else text
-
-
-def _table(evidence: Sequence[GuardEvidence], spec: RolloutSpec | None) -> dict[str, Any]:
-    """Rows of guards, the one nearest to harm first."""
-    ranked = sorted(evidence, key=lambda one: -_part(one.harm, one.harm_limit))
-    kinds = {one.kind for one in evidence}
-    compared = (
-        "ratio" if kinds == {"event"} else "shift" if "event" not in kinds else "ratio, shift"
-    )
-    headers = (
-        "guard", "champion", "challenger", compared, "evidence of harm", "towards next step"
-    )  # fmt: skip
-    shown = ranked[:SHOWN]
-    several = len({one.arm for one in evidence}) > 1 or (spec is not None and len(spec.arms) > 2)
-    return {
-        "headers": headers if evidence else (),
-        "rows": [_row(one, several=several) for one in shown],
-        "marks": [MARKS[one.outcome] if one.outcome is not Outcome.UNSURE else "" for one in shown],
-        "said": [one.reason.removeprefix(f"{one.guard}: ") for one in shown],
-        "rest": [_told(one) for one in ranked[SHOWN:]],
-        "folded": count(len(ranked) - SHOWN, "more guard") if len(ranked) > SHOWN else "",
-    }
-
-
-def _told(one: GuardEvidence) -> tuple[str, ...]:
-    return (
-        middle(one.guard, 60),
-        one.arm,
-        f"harm {_against(one.harm, one.harm_limit)}",
-        one.reason,
-    )
-
-
-def _row(one: GuardEvidence, *, several: bool) -> tuple[Cell, ...]:
-    event = one.kind == "event"
-    return (
-        middle(one.guard, 40) + (f"\n{one.arm}" if several else ""),
-        _rate(one, one.champion_rate, one.champion_events, one.champion_units, event=event),
-        _rate(one, one.rate, one.events, one.units, event=event),
-        _ratio(one),
-        _gauge(one.harm, one.harm_limit, bad=True),
-        _certificate(one),
-    )
-
-
-def _rate(one: GuardEvidence, value: float | None, events: int, units: int, *, event: bool) -> str:
-    if one.guard == ASSIGNMENT:
-        return f"{'' if value is None else _percent(value)}\n{count(units, 'unit')}"
-    if event:
-        shown = "" if value is None else _percent(value)
-        return f"{shown}\n{events:,} of {units:,}"
-    if value is not None and _logarithmic(one):
-        return f"{number(exp(min(value, 700.0)), 3)} ms\n{count(units, 'unit')}"
-    return f"{number(value)}\n{count(units, 'unit')}"
-
-
-def _ratio(one: GuardEvidence) -> str:
-    """The ratio of rates, or the difference of means, with its interval in the line below."""
-    values = [one.ratio, one.low, one.high]
-    if one.kind == "event":
-        words = ["" if value is None else _times(value) for value in values]
-    elif _logarithmic(one):
-        words = ["" if value is None else f"{_shift(value)}" for value in values]
-    else:
-        words = ["" if value is None else f"{value:+.3g}" for value in values]
-    return f"{words[0]}\n[{words[1]}, {words[2] or '∞'}]" if words[1] else words[0]
-
-
-def _logarithmic(one: GuardEvidence) -> bool:
-    return one.kind == "number" and one.guard.partition(":")[0] == LOGARITHMIC
-
-
-def _times(value: float) -> str:
-    return f"{value:.3g}" if isfinite(value) and value < 1000 else "∞"
-
-
-def _shift(log: float) -> str:
-    """A difference of logarithms as percent."""
-    return f"{100 * (exp(log) - 1):+.3g} %" if log < 5 else "∞"
-
-
-def _gauge(value: float, limit: float, *, bad: bool) -> Cell:
-    if not limit > 0:
-        return ""
-    part = _part(value, limit)
-    mark = (BAD if bad else GOOD) if part >= 1 else UNSURE if bad and part >= 0.5 else PLAIN
-    return Gauge(part, _against(value, limit), mark)
-
-
-def _certificate(one: GuardEvidence) -> Cell:
-    if one.certificate is None:
-        return ""
-    gauge = _gauge(one.certificate, one.certificate_limit, bad=False)
-    if not isinstance(gauge, Gauge) or one.margin is None:
-        return gauge
-    times = one.kind == "event" or _logarithmic(one)
-    allowed = f"{one.margin:g} times" if times else f"{one.margin:.3g}"
-    return Gauge(gauge.share, f"{gauge.words} (≤ {allowed})", gauge.mark)
-
-
-def _part(value: float, limit: float) -> float:
-    """Evidence as a share of its limit, 0 to 1."""
-    return min(1.0, max(0.0, value / limit)) if limit > 0 else 0.0
-
-
-def _against(value: float, limit: float) -> str:
-    return f"{max(0.0, value):.1f} of {limit:.1f}"
 
 
 def _notes(name: str, look: Look | None) -> Sequence[str]:
@@ -358,16 +248,7 @@ def _ahead(record: Look) -> str:
 
 
 def _share(arm: Arm, share: float) -> str:
-    return f"{arm.name} {_percent(share)}"
-
-
-def _percent(share: float) -> str:
-    """A share to three figures.
-
-    >>> _percent(0.05), _percent(0.00042), _percent(1.0)
-    ('5 %', '0.042 %', '100 %')
-    """
-    return f"{100 * share:.3g} %"
+    return f"{arm.name} {percent(share)}"
 
 
 def _moment(time: str) -> str:

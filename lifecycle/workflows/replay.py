@@ -28,7 +28,10 @@ from lifecycle.workflows.looking import looked
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PLOTS = {"png": "lifecycle.views.rollout_plots:png"}  # views are loaded by name when shown
+PLOTS = {  # views are loaded by name when shown
+    "png": "lifecycle.views.rollout_plots:png",
+    "svg": "lifecycle.views.rollout_plots:svg",
+}
 _LOG = logging.getLogger("lifecycle.rollout")
 
 

@@ -37,6 +37,12 @@ def test_of_a_long_ledger_the_last_are_shown_and_the_rest_is_told_of():
     assert "<details>" in html(history(10_000))
 
 
+def test_entries_of_a_rollout_say_what_happened_in_it():
+    one = entry(2, kind="rollout", version=8, source="5 %", to="25 %", extra={"event": "step"})
+    shown = sheets.history(History("churn", (one,)))
+    assert shown.rows[0][3:6] == ("rollout step", "8", "5 % → 25 %")
+
+
 def test_what_served_is_said_with_its_grounds():
     began = entry(
         7, version=3, to="production", reason="gates passed, entry 6", evidence_digest="cd" * 32,

@@ -20,8 +20,9 @@ from lifecycle.records import (
     Tally,
 )
 from lifecycle.views import notebook, terminal
+from lifecycle.views.evidence_tables import SHOWN
 from lifecycle.views.layout import Gauge, Sheet
-from lifecycle.views.rollout_sheets import SHOWN, line, listed
+from lifecycle.views.rollout_sheets import line, listed
 from lifecycle.views.sheets import sheet
 
 WIDE = 150
@@ -135,6 +136,26 @@ def test_arms_of_a_test_are_told_apart(make_evidence, make_rollout) -> None:
     facts = dict(shown.facts)
     assert facts["challenger-2"] == Gauge(0.3, " 30 %  version 9", "")
     assert facts["proven best"] == "challenger-2"
+
+
+def test_a_shadow_is_told_in_its_own_words(make_evidence) -> None:
+    arms = (Arm("champion", 7, 1.0), Arm("shadow", 8, 0.0))
+    spec = RolloutSpec("churn", "shadow", arms, sample=0.25)
+    known = {"arm": "shadow", "margin": 0.1, "champion_rate": 0.004, "rate": 0.045}
+    rows = (
+        make_evidence("differs", 0.0, **known, ratio=0.041, low=0.03, high=0.05),
+        make_evidence("latency", 0.0, kind="number", **{**known, "margin": 1.5}, ratio=1.1,
+                      low=1.05, high=1.2),
+    )  # fmt: skip
+    look = Look("churn", 3, 0, "2026-03-01T08:00:00+00:00", evidence=rows)
+    shown = sheet(RolloutStatus("churn", Rollout(spec, 3), look))
+    assert shown.headers[2] == "shadow"
+    assert shown.headers[5] == "towards finishing"
+    assert shown.rows[0][3] == "+4.1 %\n[+3 %, +5 %]", "points of percent"
+    assert shown.rows[0][5].words.endswith("(≤ 10 %)")
+    assert shown.rows[1][3] == "1.1\n[1.05, 1.2]", "a ratio, not its logarithm"
+    assert shown.rows[1][1].startswith("0.004 ms")
+    assert "copies of 25 % of the requests" in dict(shown.facts)["shadow"].words
 
 
 def test_many_guards_are_folded_away(make_rollout) -> None:
