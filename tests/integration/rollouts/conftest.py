@@ -213,6 +213,7 @@ class Story:
         """The same story with its registry behind an MLflow server."""
         other = Story(self.config.with_values(tracking__uri=address), self.live, self.versions)
         other.serving, other.forwarding = self.serving, self.forwarding
+        (Path(self.config.log.dir).parent / "lifecycle.toml").write_text(_toml(other.config))
         return other
 
     def rows(self, count: int) -> list[int]:
@@ -301,6 +302,15 @@ def _config(folder: Path, **values: Any) -> Config:
         tracking__uri=f"sqlite:///{folder / 'mlflow.db'}", log__dir=str(folder / "log"),
         models__allow_pickle=True, **values,
     )  # fmt: skip
+
+
+def _toml(config: Config) -> str:
+    """The configuration for commands that are given in a story's folder."""
+    return (
+        f'name = "{config.name}"\ntarget = "late"\ntime = "time"\nkey = "flight_id"\n'
+        f'[tracking]\nuri = "{config.tracking_uri}"\n[log]\ndir = "{config.log.dir}"\n'
+        "[models]\nallow_pickle = true\n"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -421,6 +431,7 @@ def tell_story(
         monkeypatch.chdir(tmp_path)
         story = Story(_config(tmp_path, **values), flown[1], trained[1])
         story.serving, story.forwarding = serving, forwarding
+        (tmp_path / "lifecycle.toml").write_text(_toml(story.config))
         return story
 
     return made
