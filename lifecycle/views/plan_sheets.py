@@ -10,7 +10,7 @@ from lifecycle.records import Forecast, RolloutPlan
 from lifecycle.views.layout import UNSURE, Sheet, number
 from lifecycle.views.rollout_sheets import listed
 
-HEADERS = ("what", "the champion's", "found after", "days", "users exposed")
+HEADERS = ("what", "the champion's", "found after", "which takes", "users exposed")
 
 
 def plan(record: RolloutPlan) -> Sheet:
@@ -69,9 +69,25 @@ def _row(one: Forecast, what: str) -> tuple[str, ...]:
         what,
         _rate(one),
         f"{one.requests:,.0f} requests",
-        number(one.days, 2),
+        lasting(one.days),
         "" if one.exposed is None else f"{one.exposed:,.0f}",
     )
+
+
+def lasting(days: float | None) -> str:
+    """A time in the unit that people would use.
+
+    >>> lasting(1.5), lasting(0.25), lasting(0.01), lasting(1e-5), lasting(None)
+    ('1.5 days', '6 h', '14 min', 'under a minute', '')
+    """
+    if days is None:
+        return ""
+    minutes = days * 1440
+    if minutes < 1:
+        return "under a minute"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.2g} h" if minutes < 36 * 60 else f"{days:.2g} days"
 
 
 def _rate(one: Forecast) -> str:

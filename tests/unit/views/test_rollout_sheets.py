@@ -225,9 +225,9 @@ def test_a_plan_says_what_it_finds_and_when() -> None:
     shown = sheet(made)
     assert shown.title == "churn: what a canary of version 8 against version 7 would find"
     assert shown.rows == [
-        ("errors: 2 times as many", "2 %", "27,000 requests", "1.4", "568"),
+        ("errors: 2 times as many", "2 %", "27,000 requests", "32 h", "568"),
         ("label: 1.5 times as many", "unknown", "never", "", ""),
-        ("leave 1 %: errors proven below 5 times", "2 %", "4,000 requests", "0.2", "40"),
+        ("leave 1 %: errors proven below 5 times", "2 %", "4,000 requests", "4.8 h", "40"),
     ]
     assert dict(shown.facts)["requests"] == "20,000 a day"
     assert "as logged in May" in shown.notes
