@@ -47,7 +47,7 @@ LIMITS: Mapping[str, float] = MappingProxyType(
         "errors": 0.002,  # share of rows that counts as none
     }
 )
-FEWEST = 30  # pairs; of fewer no mean is judged
+FEWEST = 20  # pairs; of fewer no mean is judged
 TARGET = 200.0  # pairs at which the mixtures for means are at their best
 MARGIN = 1.25  # times as many wrong answers that are still no worse, where the spec says none
 _FINEST = 0.1  # of a limit: smaller spreads of differences count as this, also none at all

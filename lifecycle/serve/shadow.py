@@ -9,9 +9,9 @@
 What a shadow says stands in the log of `NAME@shadow` under the ids of the champion's answers. A
 copy is taken when its request is answered, never before, and nothing that becomes of it reaches a
 client: a shadow that raises is logged with its error, one that hangs fills its queue, one whose
-log cannot be written is counted. Copies that came in one moment are predicted in one call. In each
-`again`-th call the champion answers once more, so that its noise and both latencies are known:
-these rows stand in the same log in the arm `champion`.
+log cannot be written is counted. Copies that came in one moment are predicted in one call. In some
+calls the champion answers once more, so that its noise and both latencies are known: these rows
+stand in the same log in the arm `champion`.
 """
 
 import logging
@@ -31,7 +31,8 @@ from lifecycle.serve.slots import Group, SlotTable
 from lifecycle.serve.wire import Gauge
 from lifecycle.stores.predictions import PredictionWriter
 
-AGAIN = 10  # in one of so many calls the champion answers once more
+AGAIN = 5  # in one of so many calls the champion answers once more
+EARLY = 500  # rows, the first ones, that it answers once more in any case
 CLOSE_SECONDS = 1.5  # that what waits has at the end
 _LOG = logging.getLogger("lifecycle.serve")
 
@@ -48,6 +49,7 @@ class Shadow:
         directory: the prediction log's folder; the shadows' answers have a journal of their own.
         queue: `[rollout] queue`: copies that may wait; further ones are dropped and counted.
         again: in one of so many calls the champion answers once more; 0: never.
+        early: rows, the first ones of each shadow, that it answers once more in any case.
         seal_seconds: how long a journal is written before another is begun.
     """
 
@@ -58,10 +60,11 @@ class Shadow:
         directory: str | Path,
         queue: int = 1024,
         again: int = AGAIN,
+        early: int = EARLY,
         seal_seconds: float = 60.0,
     ) -> None:
         self._table, self._directory, self._queue, self._again = table, directory, queue, again
-        self._seconds = seal_seconds
+        self._seconds, self._early = seal_seconds, early
         self._lines: dict[str, Line] = {}
         self._counts: dict[tuple[str, int], Copied] = {}
         self._opened: PredictionWriter | None = None
@@ -135,7 +138,9 @@ class Shadow:
         if one is None or group is None:
             return None
         counts = self._counts.setdefault((model, one.version), Copied())
-        line = self._lines[model] = Line(group, one, self._writer, self._again, counts)
+        line = self._lines[model] = Line(
+            group, one, self._writer, counts, again=self._again, early=self._early
+        )
         return line
 
     def _writer(self) -> PredictionWriter:

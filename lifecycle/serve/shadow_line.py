@@ -3,11 +3,13 @@
 >>> Copied(eligible=8, answered=5, failed=1).coverage
 0.75
 
-Copies that came in one moment are predicted in one call. In each `again`-th call the champion
-answers once more, so that its noise and the latencies of both are known from the same rows.
+Copies that came in one moment are predicted in one call. In each `again`-th call, and for the first
+`early` rows, the champion answers once more, so that its noise and the latencies of both are known
+from the same rows.
 """
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -128,8 +130,9 @@ class Line:
         group: a model's versions.
         one: the shadow among them.
         writer: opens the log.
-        again: see `Shadow`.
         counts: what it counts into.
+        again: see `Shadow`.
+        early: likewise.
     """
 
     def __init__(
@@ -137,15 +140,18 @@ class Line:
         group: Group,
         one: Slot,
         writer: Callable[[], PredictionWriter],
-        again: int,
         counts: Copied,
+        *,
+        again: int,
+        early: int,
     ) -> None:
         self.group, self.one, self.counts = group, one, counts
         self.champion = group.champion
         self._turn = _turn(group, one)
         self.put = self.gone = self.taken = 0  # requests; each is written by one thread alone
         self.ended = False
-        self._writer, self._again, self._calls = writer, again, 0
+        self._writer, self._again, self._early = writer, again, early
+        self._calls = self._twice = 0  # calls, and rows that the champion answered twice
         self._queue: deque[Copies] = deque()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._told = 0.0
@@ -222,8 +228,8 @@ class Line:
 
     def _serve(self, batch: list[Copies]) -> None:
         self._calls += 1
-        again = self._again > 0 and self._calls % self._again == 0
-        first = again and self._calls // self._again % 2 == 0  # in turns: the second one is warmer
+        again = self._again > 0 and (self._calls % self._again == 0 or self._twice < self._early)
+        first = again and random.random() < 0.5  # noqa: S311 - whichever is second finds the rows warm
         if first:
             self._answer_again(batch)
         self._answer(batch)
@@ -251,6 +257,7 @@ class Line:
         """The champion's second answer; where it raises there is none."""
         said, taken = self._predicted(self.champion, batch)
         if isinstance(said, Output):
+            self._twice += len(said.prediction)
             self._log(batch, self.champion, said, taken, CHAMPION)
 
     def _predicted(self, one: Slot, batch: list[Copies]) -> tuple[Output | str, float]:

@@ -116,11 +116,15 @@ class Server:
 
 
 @contextmanager
-def serving(folder, champion, shadow, *, queue=1024, again=0, seconds=5.0, table=None, **more):
+def serving(
+    folder, champion, shadow, *, queue=1024, again=0, early=0, seconds=5.0, table=None, **more
+):
     with PredictionWriter(folder, background=False) as writer:
         made = table or table_of(loaded(champion, 1), loaded(shadow, 2), **more)
         engine = Engine(made, secret=b"s" * 32, writer=writer)
-        copier = Shadow(lambda: engine.table, directory=folder, queue=queue, again=again)
+        copier = Shadow(
+            lambda: engine.table, directory=folder, queue=queue, again=again, early=early
+        )
         try:
             yield Server(engine, copier, folder)
         finally:
@@ -347,6 +351,14 @@ def test_the_champion_answers_some_copies_again(tmp_path):
         mine[name] == value for name, value in again.select("prediction_id", "prediction").rows()
     )
     assert (again["latency_ms"] > 0).all()
+
+
+def test_the_first_rows_are_all_answered_again(tmp_path):
+    with serving(tmp_path, Model(), Model(3.0), again=100, early=4) as server:
+        for value in range(5):
+            server.ask(body(value, value))
+            server.settled()
+        assert len(server.log(arm="champion")) == 4
 
 
 def test_a_champion_that_fails_the_second_time_is_not_asked_to_explain(tmp_path):
