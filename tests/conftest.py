@@ -425,6 +425,42 @@ def mailbox() -> Iterator[Any]:
         server.shutdown()
 
 
+@pytest.fixture
+def answer() -> Callable[..., None]:
+    """Log requests of a rollout's present step: `answer(config, rollout, champion=(n, failed))`."""
+    return _answer
+
+
+def _answer(config: Config, rollout: Any, **counts: tuple[int, int]) -> None:
+    import polars as pl
+
+    from lifecycle.stores.predictions import PredictionLog
+
+    now = datetime.now(UTC)
+    for arm in rollout.spec.arms:
+        rows, failed = counts.get(arm.name, (0, 0))
+        numbers = pl.int_range(rows, eager=True)
+        frame = pl.DataFrame(
+            {
+                "prediction_id": numbers.cast(pl.String) + f"-{now.timestamp()}-{arm.name}",
+                "time": pl.Series([now] * rows, dtype=pl.Datetime("us", "UTC")),
+                "model": [rollout.spec.name] * rows,
+                "version": [arm.version] * rows,
+                "arm": [arm.name] * rows,
+                "step": [rollout.step] * rows,
+                "key": pl.Series([None] * rows, dtype=pl.String),
+                "latency_ms": [1.0] * rows,
+                "features": pl.Series(
+                    [{"plan": "pro"}] * rows, dtype=pl.Struct({"plan": pl.String})
+                ),
+                "prediction": [1] * rows,
+                "score": [0.5] * rows,
+                "error": pl.Series(["failed"] * failed + [None] * (rows - failed), dtype=pl.String),
+            }
+        )
+        PredictionLog(config.log.dir).write(rollout.spec.name, frame)
+
+
 @pytest.fixture(scope="session")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1 that signed itself, and its key."""

@@ -1,4 +1,4 @@
-"""Kill -9 at writes of promote, register, train and monitor: the next run finds sense.
+"""Kill -9 at writes of promote, register, train, monitor and a rollout: the next finds sense.
 
 A driver process imports everything once and forks a child for each point; the child kills itself
 with SIGKILL right before its n-th write to the database, in the middle of whatever it does.
@@ -43,6 +43,9 @@ def act():
     elif given["verb"] == "monitor":
         from lifecycle.workflows.monitor import monitor
         monitor(config, **given["options"])
+    elif given["verb"] == "look":
+        from lifecycle.workflows.controller import look
+        look(config)
     elif given["verb"] == "register":
         register(connect(config), config.name, model_uri=given["uri"], tags=given["tags"])
     else:
@@ -60,6 +63,13 @@ def child(folder, point):
             writes += 1
             if writes == point:
                 os.kill(os.getpid(), signal.SIGKILL)
+    def opened(event, given):
+        nonlocal writes
+        if event == "open" and "/evidence/look-" in str(given[0]) and "w" in str(given[1]):
+            writes += 1
+            if writes == point:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(opened)
     act()
     Path("writes").write_text(str(writes))
 
@@ -114,6 +124,7 @@ def kill(config, tmp_path, run_forked):
         base.mkdir()
         shutil.copy(tmp_path / "mlflow.db", base)
         settings = {"name": "churn", "target": "churned", "log__dir": config.log.dir}
+        settings |= given.pop("settings", {})
         work = {"verb": verb, "config": settings, **given}
         done = run_forked(DRIVER, base, json.dumps(work), most, timeout=900)
         assert done.returncode == 0, done.stderr[-3000:]
@@ -211,6 +222,82 @@ def test_rollback_killed_at_every_write(most, config, make, kill):
         _, entries = consistent(left)
         assert standing(entries).production == 1
         assert [entry.kind for entry in entries].count("rollback") == 1
+
+
+AT_ONCE = {"serve__poll_seconds": 1e-6}  # servers know of a rollout
+WORSE, BETTER = (400, 120), (400, 8)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("step", 2),
+        pytest.param(("step", 10), marks=pytest.mark.slow),
+        pytest.param(("promote", 16), marks=pytest.mark.slow),
+        pytest.param(("rollback", 10), marks=pytest.mark.slow),
+    ],
+    ids=lambda case: f"{case[0]}-{case[1]}",
+)
+def test_a_controller_killed_at_every_write(case, config, make, kill, answer):
+    from lifecycle.rollout import state
+    from lifecycle.workflows.controller import explain, look
+    from lifecycle.workflows.rollout import start, status
+
+    decides, most = case
+    client, forced = connect(config), {"force": True, "reason": "set up"}
+    promote(config, make(1.0), to="production", **forced)
+    version = make(2.0)
+    Ledger(client, "churn").append(
+        lambda _: draft(kind="gate", version=2, extra={"outcome": str(Outcome.PASS)})
+    )
+    steps = (50, 90) if decides == "step" else (50,)
+    tried = start(config, version, steps=steps, guards=("errors",), **forced)
+    champion, challenger = (BETTER, WORSE) if decides == "rollback" else (WORSE, BETTER)
+    answer(config, tried, champion=champion, challenger=challenger)
+    kinds = {"step": "step", "promote": "stage", "rollback": "end"}
+    aliases = {
+        "step": {"champion": 1, "challenger": 2, "staging": 2},
+        "promote": {"champion": 2, "previous": 1},
+        "rollback": {"champion": 1, "staging": 2},
+    }
+    written = set()
+    for point, left in kill("look", most=most, settings=AT_ONCE):
+        again = left.with_values(**AT_ONCE)
+        client = connect(again)
+        entries = Ledger(client, "churn").entries()
+        written.add(len(entries))
+        before = state.latest(entries)
+        assert sum(arm.share for arm in state.plan_of(before).arms) == pytest.approx(1.0), point
+        assert (before.status, before.step) in {("running", 0), _after(decides)}, point
+        found = look(again)
+        assert found.action in (decides, "finish", "wait"), (point, found.reason)
+        if found.action != decides:
+            assert len(entries) == len(Ledger(client, "churn").entries()), "it was decided before"
+        _, entries = consistent(again)
+        told = [item.extra.get("event", item.kind) for item in entries if _decided(item, tried)]
+        assert told == [kinds[decides]], (point, "decided once")
+        registered = client.get_registered_model("churn")
+        assert {key: int(item) for key, item in registered.aliases.items()} == aliases[decides]
+        rollout = state.latest(entries)
+        assert (rollout.status, rollout.step) == _after(decides)
+        tag = client.get_model_version("churn", "2").tags["lifecycle.rollout"]
+        assert tag.startswith(rollout.status)
+        assert json.loads(registered.tags["lifecycle.rollout"])["status"] == rollout.status
+        assert explain(again).action == decides
+        ended = "RUNNING" if rollout.open else "FINISHED"
+        assert client.get_run(tried.run_id).info.status == ended
+        assert status(again).warnings == ()
+    assert most < 10 or len(written) > 1, "killed before and after the decision"
+
+
+def _after(decides):
+    return {"step": ("running", 1), "promote": ("promoted", 0), "rollback": ("rolled back", 0)}[
+        decides
+    ]
+
+
+def _decided(entry, rollout):
+    return entry.extra.get("rollout") == rollout.seq and entry.extra.get("event") != "lease"
 
 
 @points
