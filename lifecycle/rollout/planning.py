@@ -285,12 +285,26 @@ def _said(
                 f" {spec.at_end}"
             )
     notes += [
-        f"{one.guard}: a challenger {one.ratio:g} times worse can pass all steps unseen;"
-        " smaller margins prevent it"
+        _missed(spec, one)
         for one in harms
         if spec.steps and one.requests is None and one.rate is not None and one.ratio > 1.0
     ]
     return tuple(notes)
+
+
+def _missed(spec: RolloutSpec, one: Forecast) -> str:
+    """Why a harm passes all steps."""
+    guard = parse(one.guard).guard
+    none = guard.negligible * (spec.margins[-1] if spec.margins else 1.0)
+    if one.kind == "event" and one.rate is not None and one.rate * one.ratio < none:
+        return (
+            f"{one.guard}: {one.ratio:g} times {100 * one.rate:.3g} % is not found:"
+            f" less than {100 * none:.3g} % counts as none"
+        )
+    return (
+        f"{one.guard}: a challenger {one.ratio:g} times worse can pass all steps unseen;"
+        " smaller margins prevent it"
+    )
 
 
 def _long(days: float) -> str:

@@ -160,6 +160,13 @@ def test_what_can_pass_all_steps_unseen_is_said():
     assert any("1.5 times worse can pass all steps unseen" in note for note in found.notes)
 
 
+def test_what_counts_as_none_is_said_to_pass():
+    found = forecast(STEPS, rates={"errors": 0.0008}, per_day=None)
+    assert found.harms[0].requests is None
+    assert "errors: 1.5 times 0.08 % is not found: less than 0.25 % counts as none" in found.notes
+    assert found.harms[2].requests
+
+
 def test_without_a_margin_steps_have_no_certificate_and_no_end_but_their_time():
     found = forecast(
         replace(STEPS, margins=(), step_seconds=60.0), rates={"errors": 0.02}, per_day=1e6
