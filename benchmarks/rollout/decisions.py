@@ -46,9 +46,7 @@ class End:
     step: int
 
 
-def rolled_out(
-    rng: RNG, *, rate: float, ratio: float, looks: int, spec: RolloutSpec = SPEC
-) -> End:
+def rolled_out(rng: RNG, *, rate: float, ratio: float, looks: int, spec: RolloutSpec = SPEC) -> End:
     """One rollout.
 
     Args:

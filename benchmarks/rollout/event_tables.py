@@ -44,8 +44,11 @@ def false_rollbacks(seed: int, rollouts: int) -> Section:
         "shares 30 % too small": lambda: _all(counted(rng, rollouts, LOOKS, steady, off=0.7)),
         "shares 30 % too large": lambda: _all(counted(rng, rollouts, LOOKS, steady, off=1.3)),
         "ten guards": lambda: _ten(rng, rollouts),
-        "labels after 8,000 and 2,000 requests, steady": lambda: _late(rng, rollouts, steady),
+        "labels after 8,000 (champion) and 2,000 requests, steady": lambda: _late(
+            rng, rollouts, steady
+        ),
         "… drifting 1 → 4 %": lambda: _late(rng, rollouts, drifting),
+        "… three incidents of 30 %": lambda: _late(rng, rollouts, incidents),
     }
     rows, figures = [], {}
     for name, case in cases.items():
@@ -57,8 +60,8 @@ def false_rollbacks(seed: int, rollouts: int) -> Section:
         "False rollback: identical models",
         "The share of rollouts that are rolled back within 80,000 requests. Ten guards: any of ten"
         " independent ones. Labels that come late are counted by the thousand requests they belong"
-        " to; of counts by step alone, drifting rates make "
-        f"{rate_of(_late_by_step(rng, max(200, rollouts // 10)))} of rollouts fail.",
+        " to; counted by step alone, incidents would roll back "
+        f"{rate_of(_late_by_step(rng, rollouts))}.",
         ["case", *[rule.replace("**", "") for rule in RULES], "goal for ours"],
         rows,
         figures,
@@ -87,13 +90,13 @@ def _ten(rng: RNG, rollouts: int) -> dict[str, Array]:
 
 def _late(rng: RNG, rollouts: int, base: Callable[..., Array]) -> dict[str, Array]:
     seen = counted(rng, rollouts, LOOKS, base)
-    found = _all(_arrived(seen))
+    found = _all(_arrived(seen))  # and ours below, which tells the thousands apart
     found[OURS] = _late_harm(seen, blocks=True)
     return found
 
 
 def _late_by_step(rng: RNG, rollouts: int) -> Array:
-    return _late_harm(counted(rng, rollouts, LOOKS, drifting), blocks=False)
+    return _late_harm(counted(rng, rollouts, LOOKS, incidents), blocks=False)
 
 
 def _late_harm(seen: Seen, *, blocks: bool) -> Array:
@@ -140,9 +143,7 @@ def sticky(seed: int, rollouts: int) -> Section:
         if at < rollouts // 4:
             loose.append(slow(rollout, LIMIT, clustered=False))
         step = (steps_of(LOOKS)[:, None] == np.arange(len(SHARES))).astype(float)
-        ours_met, rest = (
-            np.cumsum(item[..., None] * step, axis=1) for item in first_met(rollout)
-        )
+        ours_met, rest = (np.cumsum(item[..., None] * step, axis=1) for item in first_met(rollout))
         evidence = log_e_sample_arrays(ours_met, rest, np.asarray(SHARES))
         met.append((evidence >= np.log(1.0 / ASSIGNMENT_ALPHA)).any())
     rows = []
@@ -158,7 +159,7 @@ def sticky(seed: int, rollouts: int) -> Section:
     )  # fmt: skip
     rows.append(["latency, requests are units", *blank, rate_of(np.array(loose)), ""])
     alarms = np.array(met)
-    goal = reached(alarms.mean() <= ASSIGNMENT_ALPHA * 2, "≤ 0.1 %")
+    goal = reached(alarms.mean() <= ASSIGNMENT_ALPHA, "≤ 0.1 %")
     rows.append(["sample ratio of keys", *blank, f"**{small_rate_of(alarms)}**", goal])
     return Section(
         "False rollback: sticky keys of unequal error rates",
@@ -234,7 +235,9 @@ def shadow(seed: int, rollouts: int) -> Section:
             if counts is single:
                 right = (stops < looks).mean() <= ALPHA if worse == RATE else median <= 4500
         goal = {RATE: "≤ 5 %", 0.025: "≤ 4.5k"}.get(worse, "")
-        rows.append([name, f"**{cells[0]}**", *cells[1:], reached(bool(right), goal) if goal else ""])
+        rows.append(
+            [name, f"**{cells[0]}**", *cells[1:], reached(bool(right), goal) if goal else ""]
+        )
     return Section(
         "Shadow with labels",
         "Labelled requests until the challenger is proven worse, or for identical models the share"
@@ -271,12 +274,12 @@ def certificates(seed: int, rollouts: int, looks: int = 200) -> Section:
         )
     return Section(
         "The certificate to step up",
-        "False: the share of rollouts in which it is ever given within 200,000 requests although the"
-        " challenger is exactly `margin` times worse; in the second column the champion's rate is"
+        "False: the share of rollouts in which it is ever given within 200,000 requests although"
+        " the challenger is exactly `margin` times worse; in the second column the champion's is"
         " also exactly the one that counts as none (0.2 %), so that both ways to a certificate are"
         " at their limits. Then the median of requests at that share until it is given, and its"
         " power for an equal challenger in 20,000 requests.",
-        ["margin", "false", "false, 0.2 % × margin", "goal", "equal, 2 %", "2 → 1.6 %",
+        ["margin", "false", "false, 0.2 %", "goal", "equal, 2 %", "2 → 1.6 %",
          "no events at all", "power"],
         rows,
     )  # fmt: skip
@@ -327,9 +330,9 @@ def sample_ratio(seed: int, rollouts: int) -> Section:
                 break
         found = np.concatenate(stops)
         hits = found < LOOKS
-        goal = reached(hits.mean() <= ASSIGNMENT_ALPHA * 1.5, "≤ 0.1 %") if off == 1.0 else ""
+        goal = reached(hits.mean() <= ASSIGNMENT_ALPHA, "≤ 0.1 %") if off == 1.0 else ""
         spent = "" if off == 1.0 else _spent(found, LOOKS)
-        rows.append([f"shares × {off:g}", small_rate_of(hits), spent, goal])
+        rows.append([f"{off:.0%} of the plan", small_rate_of(hits), spent, goal])
     return Section(
         "Sample-ratio check",
         "The share of rollouts with an alarm within 80,000 requests, and the median of requests"

@@ -72,12 +72,14 @@ def table(section: Section) -> str:
 
 def document(sections: Sequence[Section], command: str, minutes: float, picture: str) -> str:
     """All of RESULTS.md."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("mlflow-lifecycle", "numpy", "scipy"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("mlflow-lifecycle", "numpy", "scipy")
+    )
+    machine = f"{_processor()}, Python {platform.python_version()}, {packages}"
     head = [
         "# Rollouts decided by statistics",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {_processor()}, Python {platform.python_version()},"
-        f" {packages}. Measured in {minutes:.1f} minutes.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine}. Measured in {minutes:.1f} minutes.",
         "",
         f"    {command}",
         "",
