@@ -28,7 +28,8 @@ from typing import Any
 
 from lifecycle.config import Config
 from lifecycle.errors import LifecycleError, MissingExtra, ServeError
-from lifecycle.serve import rpc
+from lifecycle.serve import beside, rpc
+from lifecycle.serve.beside import Beside
 from lifecycle.serve.building import described
 from lifecycle.serve.counts import bury
 from lifecycle.serve.engine import Engine
@@ -95,11 +96,12 @@ def serve(
         if config.serve.grpc_port:  # the workers bind it; here it is seen early that it is taken
             bind(host, config.serve.grpc_port, fix="name another with --grpc-port").close()
         warn_if_open(host, keys=bool(config.serve.api_keys), tls=bool(config.serve.tls_cert))
-        if count > 1:
-            with ends_when_told():
-                _Workers(config, names, listener, count).run()
-        else:
-            work(config, names, listener)
+        with Beside(config, names):
+            if count > 1:
+                with ends_when_told():
+                    _Workers(config, names, listener, count).run()
+            else:
+                work(config, names, listener)
 
 
 def bind(
@@ -178,6 +180,7 @@ class _Workers:
         table = Watch(self.config, Engine(SlotTable(), secret=b""), self.names).load()
         line = described(table, address_of(self.listener, secure=bool(self.config.serve.tls_cert)))
         line += rpc.told(self.config, self.listener.getsockname()[0])
+        line += beside.told(self.config, self.names)
         del table
         self.listener.listen(BACKLOG)
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

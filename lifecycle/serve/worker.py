@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.config import Config
 from lifecycle.errors import ServeError
-from lifecycle.serve import rpc
+from lifecycle.serve import beside, rpc
 from lifecycle.serve.building import Built, build, described
 from lifecycle.serve.logs import say, set_up
 
@@ -88,7 +88,8 @@ def work(
             if ready is None:
                 table = built.app.engine.table
                 line = described(table, address_of(listener, secure=tls is not None))
-                say(line + rpc.told(config, listener.getsockname()[0]), event="ready")
+                line += rpc.told(config, listener.getsockname()[0]) + beside.told(config, names)
+                say(line, event="ready")
             else:
                 ready.set()
 
