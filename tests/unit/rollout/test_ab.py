@@ -163,6 +163,22 @@ def test_thompson_waits_for_enough_and_for_a_change_that_is_worth_it():
     assert decide(rollout_of(THOMPSON), events((400, 40), (400, 40)), now=NOW).action == "wait"
 
 
+def test_thompsons_steps_grow_with_the_test():
+    shares = ((0.5, 0.5), (0.2, 0.8))
+    second = rollout_of(THOMPSON, step=1, shares=shares[1], history=shares)
+    before = events((4000, 400), (4000, 400))
+    young = [*before, *events((300, 33), (1200, 120), step=1)]
+    assert decide(second, young, now=NOW).action == "wait"
+    old = [*before, *events((500, 55), (2000, 200), step=1)]
+    assert decide(second, old, now=NOW).action == "step"
+
+
+def test_a_long_test_has_few_steps():
+    look, met = simulated(3, (0.1, 0.1), looks=100)
+    assert sum(met) == 20_000
+    assert look.step < 25
+
+
 def test_a_harm_and_a_winner_come_before_other_shares():
     won = decide(rollout_of(THOMPSON), events((5000, 500), (5000, 300)), now=NOW)
     assert won.action == "finish"
