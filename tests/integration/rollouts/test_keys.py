@@ -92,3 +92,16 @@ def test_two_replicas_behind_one_address(tell_story, trained_once, tmp_path, sha
 def _said(one):
     """The label of an answer."""
     return int(one.body.partition(b"[")[2].partition(b"]")[0])
+
+
+def test_the_key_column_of_a_request_is_as_good_as_the_header(tell_story, trained_once):
+    story = tell_story(trained_once)
+    columns = [name for name in story.live.columns if name not in ("late", "time")]
+    with story.server(columns=columns) as server:
+        story.start("good", steps=(50, 100), guards=("errors",))
+        server.reaches(0.5)
+        got = server.burst([row for _ in range(3) for row in range(200)])
+    met = {}
+    for one in got:
+        assert met.setdefault(one.row, one.arm) == one.arm
+    assert 60 < sum(arm == "challenger" for arm in met.values()) < 140
