@@ -154,7 +154,8 @@ def began(rollout: Rollout) -> datetime:
 
 def within(rollout: Rollout) -> pl.Expr:
     """Whether a row of `at` came while the rollout was open."""
-    open_ = pl.col("at") >= ticks(began(rollout))
+    start = ticks(began(rollout)) // 1000 * 1000  # ids are issued in whole milliseconds
+    open_ = pl.col("at") >= start
     end = moment(rollout.ended or None, "ended")
     return open_ if end is None else open_ & (pl.col("at") <= ticks(end))
 

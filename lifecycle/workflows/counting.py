@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Folders = Sequence[str | Path]
 WHERE = "[rollout] guards"
-_SPECS: dict[tuple[str, str, int], ModelSpec] = {}  # a version's does not change
+_SPECS: dict[tuple[str, Path, str, int], ModelSpec] = {}  # a version's does not change
 
 
 def tallies_of(config: Config, rollout: Rollout, log: Folders = ()) -> Counted:
@@ -226,7 +226,7 @@ def values_of(
 def _champion(config: Config, rollout: Rollout) -> ModelSpec | None:
     """The champion's specification; none where it has none, or nobody can be asked."""
     name, version = rollout.spec.name, rollout.champion.version
-    asked = (config.tracking_uri, name, version)
+    asked = (config.tracking_uri, Path.cwd(), name, version)  # the address may be a relative one
     if asked not in _SPECS:
         try:
             client = connect(config)
