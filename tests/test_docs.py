@@ -194,6 +194,59 @@ def test_the_page_of_errors_has_them_all():
         assert said <= {parent.__name__ for parent in kinds[name].__mro__}, name
 
 
+def test_the_page_of_rollouts_has_every_guard_and_strategy():
+    from lifecycle.rollout.guards import GUARDS, parse
+    from lifecycle.rollout.strategies import STRATEGIES
+
+    page = (ROOT / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (yes)? ?\|$", page, re.MULTILINE)
+    told = {name: (about, labels == "yes") for name, about, labels in rows if name in GUARDS}
+    assert set(told) == set(GUARDS)
+    for name in GUARDS:
+        guard = parse(name).guard
+        assert told[name] == (guard.about, guard.labelled), name
+    section = page.partition("## Three strategies")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(STRATEGIES)
+
+
+def test_the_page_of_rollouts_tells_the_defaults_that_there_are():
+    from lifecycle.rollout.weighing import ASSIGNMENT_ALPHA
+
+    page = (ROOT / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    rules = load_config(environ={}).rollout
+    assert f"({', '.join(f'{margin:g}' for margin in rules.margins)})" in page
+    assert f"`hold_back`, {rules.hold_back:g} %" in page
+    assert f"tested at\n{ASSIGNMENT_ALPHA:g}" in page
+    for key in ("sample", "differing", "shift", "scale", "max_hours", "at_end", "controller"):
+        assert hasattr(rules, key)
+
+
+def test_the_own_guard_of_the_page_works(tmp_path, monkeypatch):
+    import polars as pl
+
+    from lifecycle.rollout.guards import parse
+
+    (body,) = blocks(ROOT / "docs" / "rollouts.md", "python")
+    (tmp_path / "guards_of_the_page.py").write_text(body)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    watched = parse("guards_of_the_page:refunds")
+    rows = pl.DataFrame({"features": [{"refunded": 1}, {"refunded": 0}]})
+    assert watched.values(rows).to_list() == [True, False]
+    assert watched.guard.about == "The customer asked for the money back."
+
+
+def test_the_rollout_in_the_readme_is_decided_as_it_says():
+    path = ROOT / "docs" / "build_images.py"
+    spec = importlib.util.spec_from_file_location("build_images", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    told = module.rollout()
+    assert (told.rollout.status, told.look.action) == ("rolled back", "rollback")
+    assert told.rollout.spec.steps[told.rollout.step] == 0.05
+    assert told.rollout.reason.startswith("errors:")
+    assert [one["action"] for one in told.looks].count("step") == 1
+
+
 def test_no_addresses_of_package_registries_and_no_paths_of_one_machine():
     guilty = [
         f"{name}: {found[0]}"

@@ -42,9 +42,14 @@ INK = "#222222"
 HEIGHTS = {"harm": 2.6, "certificate": 1.7, "interval": 1.4, "shares": 1.2}  # inches
 
 
-def png(record: RolloutStatus) -> bytes:
-    """The figure as a PNG file."""
-    return saved(figure(record))
+def png(record: RolloutStatus, *, intervals: int = INTERVALS) -> bytes:
+    """The figure as a PNG file.
+
+    Args:
+        record: with the series of looks.
+        intervals: of how many guards the interval is drawn, those nearest to harm.
+    """
+    return saved(figure(record, intervals=intervals))
 
 
 def svg(record: RolloutStatus) -> bytes:
@@ -55,10 +60,10 @@ def svg(record: RolloutStatus) -> bytes:
     return target.getvalue()
 
 
-def figure(record: RolloutStatus) -> Figure:
+def figure(record: RolloutStatus, *, intervals: int = INTERVALS) -> Figure:
     """The same as a figure of matplotlib."""
     found = series(record)
-    shown = [line for line in found.guards if known(line.middle)][:INTERVALS]
+    shown = [line for line in found.guards if known(line.middle)][:intervals]
     kinds = ["harm"] if found.guards else []
     kinds += ["certificate"] if any(known(line.certificate) for line in found.guards) else []
     kinds += ["interval"] * len(shown) + ["shares"]
@@ -135,7 +140,8 @@ def _interval(axes: Any, found: Series, line: Line) -> None:
             axes.fill_between(xs, lows, highs, color=colour, alpha=0.25, linewidth=0)
         else:
             axes.vlines(xs, lows, highs, color=colour, linewidth=2)
-    _line(axes, found, line.middle, colour, wide=1.6)
+    seen = [None if line.unit == "ratio" and not value else value for value in line.middle]
+    _line(axes, found, seen, colour, wide=1.6)
     axes.axhline(line.same, color=INK, linestyle="--", linewidth=1)
     if line.unit == "ratio":
         _ratios(axes, [*known(line.low), *known(line.high), *known(line.middle), line.same])
