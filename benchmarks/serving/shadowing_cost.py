@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import environments
 from processes import HERE, BenchError, Load, Running, cores, free_port, missing, wrk
@@ -245,22 +244,24 @@ def document(
     minutes: float,
 ) -> str:
     """What is written: the table, the goal, the machine."""
+    packages = ", ".join(f"{package} {metadata.version(package)}" for package in VERSIONS)
+    today = dt.datetime.now(dt.UTC).date()
+    made = (
+        f"`python benchmarks/serving/shadowing_cost.py`, {today}, {minutes:.0f} minutes; "
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{packages}."
+    )
+    how = (
+        "One worker on one core, wrk on another, bodies of one row (1.2 kB). Every request is "
+        "copied to a second slot of the same model, and in each fifth call of it the champion "
+        f"answers once more. Medians of {given.rounds} turns of {given.seconds} s without and "
+        "with the shadow, in turns in one process. CPU time in microseconds an answer; latency in "
+        "microseconds at the client. The answer path is the loop's thread."
+    )
+    heads = "model | connections | answer path | whole process | answers a second | p50 | p99"
     lines = [
-        "# What a shadow costs",
-        "",
-        f"`python benchmarks/serving/shadowing_cost.py`, {dt.date.today():%d %B %Y},"
-        f" {minutes:.0f} minutes; {platform.machine()}, {os.cpu_count()} cores,"
-        f" Python {platform.python_version()},"
-        f" {', '.join(f'{package} {metadata.version(package)}' for package in VERSIONS)}.",
-        "",
-        "One worker on one core, wrk on another, bodies of one row (1.2 kB). Every request is copied"
-        " to a second slot of the same model; each fifth call of it the champion answers once more."
-        f" Medians of {given.rounds} turns of {given.seconds:g} s without and with the shadow, by"
-        " turns in one process. CPU time in microseconds an answer; latency in microseconds at the"
-        " client. The answer path is the loop's thread.",
-        "",
-        "| model | connections | answer path | whole process | answers a second | p50 | p99 |"
-        " coverage |",
+        *("# What a shadow costs", "", made, "", how, ""),
+        f"| {heads} | coverage |",
         "|---|---|---|---|---|---|---|---|",
     ]
     worst: list[tuple[float, str]] = []
@@ -271,12 +272,11 @@ def document(
             worst.append(((after / before - 1) * 100, f"{name} at {load.name}"))
     most, where = max(worst)
     verdict = "reached" if most <= GOAL else "missed"
-    lines += [
-        "",
-        f"Goal: at most {GOAL:g} % more CPU time an answer on the answer path: {verdict}; the most"
-        f" is {most:+.1f} % ({where}).",
-        "",
-    ]
+    goal = (
+        f"Goal: at most {GOAL:g} % more CPU time an answer on the answer path: {verdict}; the most "
+        f"is {most:+.1f} % ({where})."
+    )
+    lines += ["", goal, ""]
     return "\n".join(lines)
 
 

@@ -83,7 +83,7 @@ class Shadow:
             line = self._line(asked[0])
             if line is not None:
                 self._offer(line, asked, rows, told)
-        except Exception:  # noqa: BLE001 - the clients have their answers, and the next ones must get theirs
+        except Exception:  # noqa: BLE001 - the clients have their answers
             _LOG.exception("a request could not be copied")
 
     def _offer(
@@ -92,7 +92,7 @@ class Shadow:
         count, sample = len(asked), line.sample
         line.counts.eligible += count
         picked = range(count) if sample >= 1 else _drawn(count, sample)
-        room = max(0, self._queue - line.waiting)
+        room = 0 if line.full else max(0, self._queue - line.waiting)
         if len(picked) > room:
             line.counts.dropped += len(picked) - room
             picked = picked[:room]

@@ -10,6 +10,7 @@ from the same rows.
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,8 @@ from lifecycle.stores.predictions import PredictionWriter
 ARM = "shadow"
 GATHER_SECONDS = 0.02  # that copies wait for others; the answers are out of the house by then
 BATCH_ROWS = 512  # of one call
+MOST_ROWS = 1 << 16  # that may wait, in however few requests
+SWITCH_SECONDS = 0.0005  # a thread that computes gives the interpreter to the loop so often
 _LOG = logging.getLogger("lifecycle.serve")
 
 
@@ -148,13 +151,16 @@ class Line:
         self.group, self.one, self.counts = group, one, counts
         self.champion = group.champion
         self._turn = _turn(group, one)
-        self.put = self.gone = self.taken = 0  # requests; each is written by one thread alone
+        # requests and rows; each number is written by one thread alone
+        self.put = self.gone = self.taken = 0
+        self.put_rows = self.gone_rows = self.taken_rows = 0
         self.ended = False
         self._writer, self._again, self._early = writer, again, early
         self._calls = self._twice = 0  # calls, and rows that the champion answered twice
         self._queue: deque[Copies] = deque()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._told = 0.0
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         self.thread = threading.Thread(target=self._run, name="lifecycle-shadow", daemon=True)
         self.thread.start()
 
@@ -168,9 +174,15 @@ class Line:
         """Requests whose copies are not predicted yet."""
         return self.put - self.gone - self.taken
 
+    @property
+    def full(self) -> bool:
+        """Whether so many rows wait that no more are taken."""
+        return self.put_rows - self.gone_rows - self.taken_rows >= MOST_ROWS
+
     def add(self, copies: Copies) -> None:
         """Queue copies."""
         self.put += len(copies.ids)
+        self.put_rows += copies.rows.count
         self.counts.copied += len(copies.ids)
         self._queue.append(copies)
         if not self._wake.is_set():
@@ -192,6 +204,7 @@ class Line:
             except IndexError:  # the thread was quicker
                 return
             self.gone += len(copies.ids)
+            self.gone_rows += copies.rows.count
             self.counts.dropped += len(copies.ids)
 
     def _run(self) -> None:
@@ -211,6 +224,7 @@ class Line:
                     self._trouble(error)
                     self.counts.dropped += count
                 self.taken += count
+                self.taken_rows += sum(copies.rows.count for copies in batch)
 
     def _gathered(self) -> list[Copies]:
         """The copies that wait longest, as many as one call takes."""

@@ -19,7 +19,7 @@ from lifecycle.serve.choices import Choice
 from lifecycle.serve.engine import Engine
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.shadow import Shadow
-from lifecycle.serve.shadow_line import BATCH_ROWS
+from lifecycle.serve.shadow_line import BATCH_ROWS, MOST_ROWS
 from lifecycle.serve.slots import SlotTable, slot
 from lifecycle.stores.predictions import PredictionLog, PredictionWriter
 
@@ -244,6 +244,17 @@ def test_a_hanging_shadow_fills_its_queue_and_no_more(tmp_path):
         assert server.shadow.stuck
         assert server.counts["dropped"] == 40  # all but the one that never came back
         assert server.counts["waiting"] == 1
+        gate.set()
+
+
+def test_few_requests_of_many_rows_fill_the_queue_as_well(tmp_path):
+    gate, many = threading.Event(), body(*range(10_000))
+    with serving(tmp_path, Model(), Model(gate=gate), seconds=0.1) as server:
+        for _ in range(9):
+            server.ask(many)
+        counts = server.counts
+        assert counts["copied"] <= MOST_ROWS // 10_000 + 1 < 9
+        assert counts["copied"] + counts["dropped"] == counts["eligible"] == 9
         gate.set()
 
 
