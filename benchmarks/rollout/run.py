@@ -42,11 +42,11 @@ TABLES: dict[Callable[[int, int], Section], int] = {
     certificates: 4000,
     sample_ratio: 2000,
     latency_false: 2000,
-    latency_found: 1000,
+    latency_found: 600,
 }
 # … and those that `decide` leads, one after the other
 WHOLE = {"equal, 2 %": 2000, "1.25 times worse, the last margin": 2000}
-WHOLE_OTHERS = 300
+WHOLE_OTHERS = 200
 QUICK = 20
 PART = 100  # whole rollouts that a process does at a time
 

@@ -17,7 +17,7 @@ from arrivals import LOOK, RNG, SHARES, Array, Seen, steps_of
 from lifecycle.rollout.numbers import contrasts, log_e_difference
 
 KEYS = 3000
-EVERY = 4  # looks between two at which a mean is judged
+EVERY = 8  # looks between two at which a mean is judged
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ class Visits:
         return self.place[self.key] < share
 
 
-def visits(rng: RNG, looks: int) -> Visits:
-    """Requests of keys, both arms alike."""
+def visits(rng: RNG, looks: int, ratio: float = 1.0) -> Visits:
+    """Requests of keys; the challenger's fail `ratio` times as often, the rest is alike."""
     weights = np.cumsum(rng.gamma(0.5, size=KEYS))
     key = np.searchsorted(weights, rng.random(looks * LOOK) * weights[-1])
     rate = np.where(rng.random(KEYS) < 0.1, 0.15, 0.0055)
     level = rng.normal(0.0, 0.5, KEYS)
+    place, step = rng.random(KEYS), steps_of(looks)
+    mine = place[key] < np.asarray(SHARES)[np.repeat(step, LOOK)]
     return Visits(
         key,
-        rng.random(KEYS),
-        rng.random(key.size) < rate[key],
+        place,
+        rng.random(key.size) < rate[key] * np.where(mine, ratio, 1.0),
         level[key] + rng.normal(0.0, 0.55, key.size),
-        steps_of(looks),
+        step,
     )
 
 
@@ -102,7 +104,7 @@ def first_met(rollout: Visits) -> tuple[Array, Array]:
 
 
 def slow(rollout: Visits, limit: float, *, clustered: bool = True) -> bool:
-    """Whether the numeric guard ever finds the challenger slower, looking every 4,000 requests."""
+    """Whether the numeric guard ever finds the challenger slower, looking every 8,000 requests."""
     mine, look = rollout.mine(), np.repeat(np.arange(rollout.step.size), LOOK)
     steps = rollout.step[look]
     for end in range(EVERY * LOOK, mine.size + 1, EVERY * LOOK):

@@ -172,7 +172,7 @@ def _likeliest(ours: Floats, theirs: Floats, share: Floats) -> float:
         return math.inf
     low, high = -FARTHEST, FARTHEST
     odds = np.log(share) - np.log1p(-share)
-    for _ in range(80):
+    for _ in range(50):
         middle = (low + high) / 2.0
         with np.errstate(over="ignore"):
             expected = float(((ours + theirs) / (1.0 + np.exp(-(odds + middle)))).sum())

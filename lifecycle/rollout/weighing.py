@@ -17,7 +17,9 @@ arms, so that all of them together raise a false alarm with a probability of alp
 certificate at log(1/alpha), since a step needs those of all guards.
 
 A certificate says that the ratio of rates is below the margin, or that the challenger's own rate is
-below the margin times a rate that counts as none (of no events a ratio cannot be told).
+below the margin times a rate that counts as none (of no events a ratio cannot be told). Where
+requests have keys, it is of keys that meet an event and not of requests: failures that fall to the
+same few keys raise the rate of requests more than that of keys.
 """
 
 import math
