@@ -129,6 +129,7 @@ def answered(
             written=began(rollout) - SLACK,
             where=made.where,
             each=made,
+            fields=made.fields,
         )
         for folder in folders(directories)
     ]
@@ -184,6 +185,8 @@ class _Piece:
         self.segments = segments(measures)
         needs = {name for measure in measures for name in measure.needs}
         needs |= {"prediction"} if "known" in needs else set()
+        narrow = self.segments and "features" not in needs
+        self.fields = list(self.segments) if narrow else None
         needs |= {"features"} if self.segments else set()
         self.columns = [*_ALWAYS, *(name for name in _LOGGED if name in needs)]
         self.codes = {arm.name: at for at, arm in enumerate(rollout.spec.arms)}

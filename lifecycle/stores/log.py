@@ -57,6 +57,7 @@ class PredictionLog:
         skip_damaged: bool = False,
         where: pl.Expr | None = None,
         each: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+        fields: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """A window of a model's predictions in the order of time; none where none were logged.
 
@@ -77,6 +78,7 @@ class PredictionLog:
             where: further says which rows.
             each: what is made of the rows of each file before the next one is read, with the same
                 columns for all of them, also of no rows; gives all of that instead, in no order.
+            fields: with `each`: the only features that it needs; it may get more, or none.
 
         Raises:
             LogError: a file is damaged or cannot be read; names it.
@@ -106,7 +108,9 @@ class PredictionLog:
                 recent = [path for path in recent if not oldest or path.stat().st_mtime >= oldest]
                 if each is not None:
                     frames = [each(rows) for rows in frames if len(rows)]
-                frames += sealed.scan(recent, query, wanted, skip_damaged=skip_damaged, each=each)
+                frames += sealed.scan(
+                    recent, query, wanted, skip_damaged=skip_damaged, each=each, fields=fields
+                )
                 break
             except (LogError, FileNotFoundError):
                 if last_look or all(path.exists() for path in recent):

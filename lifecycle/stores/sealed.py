@@ -205,6 +205,7 @@ def scan(
     *,
     skip_damaged: bool,
     each: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> list[pl.DataFrame]:
     """Read files by column projection, one frame for each set of types.
 
@@ -215,6 +216,8 @@ def scan(
         skip_damaged: warn of a damaged file and go on.
         each: what is made of the rows of each file, one after another, so that no more than one
             is held as it is; then there is one frame a file.
+        fields: with `each`: only these of the column features, where a file has them. The others
+            are not even decoded, of which a model may have hundreds.
 
     Raises:
         LogError: a file is damaged; names it.
@@ -229,10 +232,11 @@ def scan(
             warnings.warn(f"left out: {error}", stacklevel=4)
             continue
         groups.setdefault(types, []).append(path)
-    frames = []
+    frames: list[pl.DataFrame] = []
     for group in groups.values():
         if each is not None:
-            frames += map(each, _one_by_one(group, query, columns, skip_damaged=skip_damaged))
+            pieces = _one_by_one(group, query, columns, skip_damaged=skip_damaged, fields=fields)
+            frames += map(each, pieces)
             continue
         try:
             frames.append(_collect(group, query, columns))
@@ -246,13 +250,34 @@ def _collect(paths: list[Path], query: pl.Expr, columns: Sequence[str]) -> pl.Da
     return lazy.filter(query).select(columns).collect()
 
 
+def _narrow(
+    path: Path, query: pl.Expr, columns: Sequence[str], fields: Sequence[str]
+) -> pl.DataFrame:
+    """One file with some fields of its features; Polars would decode all of them."""
+    wanted = {*columns, *query.meta.root_names()} - {"features"}
+    wanted |= {f"features.{name}" for name in fields}
+    with pq.ParquetFile(path) as file:
+        found = pl.from_arrow(file.read(columns=sorted(wanted)))
+    assert isinstance(found, pl.DataFrame)
+    return found.filter(query)
+
+
 def _one_by_one(
-    paths: list[Path], query: pl.Expr, columns: Sequence[str], *, skip_damaged: bool
+    paths: list[Path],
+    query: pl.Expr,
+    columns: Sequence[str],
+    *,
+    skip_damaged: bool,
+    fields: Sequence[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
     for path in paths:
         try:
-            yield _collect([path], query, columns)
-        except (OSError, pl.exceptions.PolarsError) as error:
+            if fields is None:
+                frame = _collect([path], query, columns)
+            else:
+                frame = _narrow(path, query, columns, fields)
+            yield frame
+        except (OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             if not skip_damaged:
                 raise _damaged(path, error) from error
             warnings.warn(f"left out: {_damaged(path, error)}", stacklevel=5)
