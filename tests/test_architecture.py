@@ -75,7 +75,10 @@ def test_the_front_doors_load_nothing_heavy(code):
     assert loaded_by(code) == []
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["serve", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["serve", "--help"], ["rollout", "start", "--help"]],
+)
 def test_help_loads_nothing_heavy(arguments):
     code = f"""
 import sys

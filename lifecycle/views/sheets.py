@@ -216,14 +216,16 @@ def _retraining(record: records.Retraining) -> Sheet:
 
 @sheet.register(tuple)
 def _statuses(record: tuple[records.Status, ...]) -> Sheet:
+    tried = any(s.rollout for s in record)
     rows = [
         (s.name, str(s.production.version) if s.production else "none", str(s.versions),
-         s.compiled, s.last_check, "; ".join(s.warnings))
+         s.compiled, s.last_check, *([s.rollout] if tried else []), "; ".join(s.warnings))
         for s in record
     ]  # fmt: skip
+    headers = ("model", "in production", "versions", "compiled", "last check")
     return Sheet(
         count(len(rows), "model") if rows else "no models yet: lifecycle train NAME --data FILE",
-        headers=("model", "in production", "versions", "compiled", "last check", "warnings"),
+        headers=(*headers, *(["rollout"] if tried else []), "warnings"),
         rows=rows,
         marks=[UNSURE if s.warnings else PLAIN for s in record],
         notes=[approval_sheets.line(asked) for s in record for asked in s.requests],

@@ -38,6 +38,7 @@ RECORDS = {
     "trained and refused": r.Retraining("churn", DECISION, VERSION, GATES, refused="floor"),
     "not retrained": r.Retraining("churn", r.Decision(False, ("nothing new",))),
     "1 model": (r.Status("churn", VERSION, 3, "yes"),),
+    "canary of version 4 at 5 %": (r.Status("a", None, 4, rollout="canary of version 4 at 5 %"),),
     "1 problem found": r.Diagnosis((r.Finding("uv", Outcome.FAIL, "missing", "install uv"),)),
     "labelled rows grew": DECISION,
 }
