@@ -221,6 +221,17 @@ def test_the_page_of_rollouts_tells_the_defaults_that_there_are():
         assert hasattr(rules, key)
 
 
+def test_the_page_of_storage_has_every_event_of_a_rollout():
+    from lifecycle.rollout import events
+
+    page = (ROOT / "docs" / "how-it-is-stored.md").read_text(encoding="utf-8")
+    section = page.partition("## A rollout")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.+?) \|", section, re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    names = ("START", "LEASE", "STEP", "HOLD", "RESUME", "END")
+    assert told == {getattr(events, name) for name in names}
+
+
 def test_the_own_guard_of_the_page_works(tmp_path, monkeypatch):
     import polars as pl
 
