@@ -1,4 +1,5 @@
 -- Sends the requests of a file in turn; prints what was measured as one line of JSON.
+-- What stands before a tab is the request's routing key.
 local requests = {}
 local at = 0
 
@@ -6,7 +7,9 @@ function init(arguments)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   for line in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format(nil, nil, nil, line)
+    local key, body = line:match("^([^\t{]*)\t(.*)$")
+    wrk.headers["X-Routing-Key"] = key
+    requests[#requests + 1] = wrk.format(nil, nil, nil, body or line)
   end
 end
 

@@ -158,6 +158,11 @@ class App:
         """By model how many requests a thread is predicting."""
         return self._batcher.predicting
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits for its prediction."""
+        return self._batcher.waiting > 0 or bool(self._batcher.predicting)
+
     def close(self) -> None:
         """End the threads when what they do is done; those that still predict are left alone."""
         self._worker.shutdown()

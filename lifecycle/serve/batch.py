@@ -25,17 +25,16 @@ import asyncio
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lifecycle.errors import LifecycleError, LogError, PredictionFailed
 from lifecycle.models.predicting import Output
 from lifecycle.serve.choices import Choice, key_of
 from lifecycle.serve.engine import Answer, Engine
-from lifecycle.serve.joining import Asking, Batch, Done, alike, joined, same, sociable, splits
+from lifecycle.serve.joining import Asking, Batch, Done, Line, alike, joined, same, sociable, splits
 from lifecycle.serve.pace import INLINE_NS
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.shadow import Shadow
@@ -70,18 +69,6 @@ class Limits:
 Predicted = tuple[Batch, Rows, Output | Exception]
 
 
-@dataclass(slots=True, eq=False)
-class _Line:
-    """The requests of one version."""
-
-    slot: Slot
-    waiting: deque[Asking] = field(default_factory=deque)
-    busy: Batch = field(default_factory=list)  # what the thread is predicting
-    thread: ThreadPoolExecutor | None = None
-    stuck: bool = False  # the call in the thread has taken longer than a challenger may
-    aside: bool = False  # a call held up the loop, so further ones are made in the thread
-
-
 class Batcher:
     """Predicts and records requests, together where it can; lives on one loop's thread.
 
@@ -95,9 +82,12 @@ class Batcher:
         self, engine: Engine, limits: Limits | None = None, shadow: Shadow | None = None
     ) -> None:
         self.engine, self.limits, self.shadow = engine, limits or Limits(), shadow
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[int, Line] = {}
         self._count = 0
         self._soon = self._flushing = self._watched = False
+        # when this turn began, and how many of its nanoseconds calls of other versions took: a
+        # request's latency is without them, or the arm that is served last would look slower
+        self._turn = self._others = 0
 
     @property
     def waiting(self) -> int:
@@ -119,12 +109,19 @@ class Batcher:
                 done(Refused(503, "too many requests are waiting"))
                 return
         asked = Asking(choice, rows, done, begun or time.perf_counter_ns())
-        if choice.route.drawing is None:
-            self._queue(asked)
-            return
-        asked.choice = choice = choice.drawn(None if rows.key is None else key_of(rows))
-        error = self._turned(asked) if choice.route.backup is not None else None
-        self._queue(asked) if error is None else self._instead(asked, error)
+        drawing = choice.route.drawing
+        if drawing is not None:
+            key = choice.key or (None if rows.key is None else key_of(rows))
+            asked.choice = choice = drawing.drawn(key, choice.key)
+            error = None if choice.route.backup is None else self._turned(asked)
+            if error is not None:
+                self._instead(asked, error)
+                return
+        line = self._lines.get(id(choice.slot)) or self._begun(choice.slot)
+        line.waiting.append(asked)
+        self._count += 1
+        if not self._soon:
+            self._on_next_turn()
 
     def _turned(self, asked: Asking) -> Exception | None:
         """Make the rows a challenger's; gives what keeps it from being asked."""
@@ -144,16 +141,7 @@ class Batcher:
             return TimeoutError("the version is too slow, too many requests wait for it")
         return None
 
-    def _queue(self, asked: Asking) -> None:
-        one = asked.choice.slot
-        line = self._lines.get(id(one))
-        line = self._begun(one) if line is None else line
-        line.waiting.append(asked)
-        self._count += 1
-        if not self._soon:
-            self._on_next_turn()
-
-    def _begun(self, one: Slot) -> _Line:
+    def _begun(self, one: Slot) -> Line:
         """A line for a version that is asked for the first time; those that have left end."""
         groups = self.engine.table.groups.values()
         served = {id(slot) for group in groups for slot in group.slots.values()}
@@ -162,7 +150,7 @@ class Batcher:
                 if line.thread is not None:
                     line.thread.shutdown(wait=False)
                 del self._lines[place]
-        line = self._lines[id(one)] = _Line(one)
+        line = self._lines[id(one)] = Line(one)
         return line
 
     def _instead(self, asked: Asking, error: Exception) -> None:
@@ -170,7 +158,11 @@ class Batcher:
         asked.late = True
         choice = self.engine.instead(asked.choice, asked.rows, error, begun=asked.begun)
         rows = asked.rows if asked.given is None else asked.given
-        self._queue(Asking(choice, rows, asked.done, asked.begun))
+        line = self._lines.get(id(choice.slot)) or self._begun(choice.slot)
+        line.waiting.append(Asking(choice, rows, asked.done, asked.begun))
+        self._count += 1
+        if not self._soon:
+            self._on_next_turn()
 
     @property
     def predicting(self) -> dict[str, int]:
@@ -197,12 +189,15 @@ class Batcher:
             return
         self._soon, self._flushing = False, True
         try:
-            for line in tuple(self._lines.values()):
+            lines = [line for line in self._lines.values() if line.waiting and not line.busy]
+            self._turn = time.perf_counter_ns() if len(lines) > 1 else 0
+            for line in lines:
+                self._others = time.perf_counter_ns() - self._turn if self._turn else 0
                 self._serve(line)
         finally:
-            self._flushing = False
+            self._flushing, self._others = False, 0
 
-    def _serve(self, line: _Line) -> None:
+    def _serve(self, line: Line) -> None:
         while line.waiting and not line.busy:
             batch = self._taken(line)
             choice = batch[0].choice
@@ -218,7 +213,7 @@ class Batcher:
                 line.aside = True
             self._settle(predicted)
 
-    def _taken(self, line: _Line) -> Batch:
+    def _taken(self, line: Line) -> Batch:
         """The request that waits longest, and those that may share its call."""
         waiting = line.waiting
         first = waiting.popleft()
@@ -277,7 +272,9 @@ class Batcher:
                 continue
             if not any(asked.late for asked in batch):
                 try:
-                    answers = self.engine.record_all(batch, rows, output)
+                    answers = self.engine.record_all(
+                        batch, rows, output, others=self._spared(batch[-1])
+                    )
                 except LogError as error:
                     for asked in batch:
                         _tell(asked, error)
@@ -301,7 +298,7 @@ class Batcher:
                 start = stop
 
     def _tell_one(self, asked: Asking, output: Output | Exception) -> None:
-        choice, rows, begun = asked.choice, asked.rows, asked.begun
+        choice, rows, begun = asked.choice, asked.rows, asked.begun + self._spared(asked)
         backed = choice.route.backup is not None
         if asked.late:
             if not backed:  # else its failure is logged already
@@ -327,7 +324,11 @@ class Batcher:
             if self.shadow is not None:
                 self.shadow.offer([asked], rows, [answer])
 
-    def _in_thread(self, line: _Line, batch: Batch) -> None:
+    def _spared(self, newest: Asking) -> int:
+        """What others took of a request's time; nothing of one that came during this turn."""
+        return self._others if newest.begun < self._turn else 0
+
+    def _in_thread(self, line: Line, batch: Batch) -> None:
         loop = asyncio.get_running_loop()
         if line.thread is None:
             line.thread = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-predict")

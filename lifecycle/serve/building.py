@@ -84,6 +84,7 @@ def build(config: Config, names: Sequence[str], *, shared: Path | None = None) -
         lambda: engine.table,
         directory=config.log.dir,
         queue=config.rollout.queue,
+        busy=lambda: app.busy,
         seal_seconds=config.log.seal_seconds,
     )
     service = Service(

@@ -69,11 +69,7 @@ class Choice:
             key: of the rows, where the request has no routing key.
         """
         drawing = self.route.drawing
-        if drawing is None:
-            return self
-        if self.key is None:
-            return drawing.at(_random() if key is None else place(drawing.salt, key))
-        return drawing.at(place(drawing.salt, self.key)).keyed(self.key)
+        return self if drawing is None else drawing.drawn(self.key or key, self.key)
 
     def keyed(self, key: str | None) -> "Choice":
         """The same with a routing key."""
@@ -94,12 +90,18 @@ class Drawing:
     edges: Sequence[tuple[float, Choice]]
     rest: Choice
 
-    def at(self, position: float) -> Choice:
-        """The choice of the arm at a place in 0 … 1."""
+    def drawn(self, key: str | None, routed: str | None = None) -> Choice:
+        """The choice of the arm that a key falls to; without one, of any.
+
+        Args:
+            key: the same key always meets the same arm.
+            routed: the routing key that the choice is to have.
+        """
+        position = _random() if key is None else place(self.salt, key)
         for edge, choice in self.edges:
             if position < edge:
-                return choice
-        return self.rest
+                return choice if routed is None else choice.keyed(routed)
+        return self.rest if routed is None else self.rest.keyed(routed)
 
 
 class Choices:

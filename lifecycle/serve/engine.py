@@ -210,13 +210,16 @@ class Engine:
         choice.route.counts[0] += 1
         return Answer(said, token, one.model, one.version, choice.arm.name, output)
 
-    def record_all(self, questions: Sequence[Question], rows: Rows, output: Output) -> list[Answer]:
+    def record_all(
+        self, questions: Sequence[Question], rows: Rows, output: Output, *, others: int = 0
+    ) -> list[Answer]:
         """Log in one record what was predicted in one call for several requests.
 
         Args:
             questions: of one version, arm and step.
             rows: all of theirs, one behind the other.
             output: for all of them; one part a row.
+            others: nanoseconds that calls of other versions took before this one's turn.
 
         Raises:
             LogError: the predictions cannot be logged, so none is answered either.
@@ -226,7 +229,7 @@ class Engine:
         said = jsonable(output.prediction if output.raw is None else output.raw)
         one, arm, hashed = choice.slot, choice.arm.name, ids.key_hash(self.secret, None)
         issue = ids.issuer(self.secret, one.model, one.version, arm, choice.step)
-        ended = time.perf_counter_ns()
+        ended = time.perf_counter_ns() - others
         tokens, elapsed, parts, keyed = [], [], [], False
         keys: list[str | None] = []
         for question in questions:

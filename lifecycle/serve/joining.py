@@ -5,8 +5,10 @@
 (True, False)
 """
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from lifecycle.models.predicting import Output, Table
 from lifecycle.serve.choices import Choice
 from lifecycle.serve.engine import Answer
 from lifecycle.serve.rows import Rows
+from lifecycle.serve.slots import Slot
 
 Done = Callable[[Answer | Exception], None]
 
@@ -41,6 +44,27 @@ class Asking:
 
 
 Batch = list[Asking]
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """The requests of one version.
+
+    Attributes:
+        slot: the version.
+        waiting: those whose turn has not come.
+        busy: what the thread is predicting.
+        thread: predicts what takes long; None: nothing did yet.
+        stuck: whether the call in the thread has taken longer than a challenger's may.
+        aside: whether a challenger's call held up the loop, so further ones are made in the thread.
+    """
+
+    slot: Slot
+    waiting: deque[Asking] = field(default_factory=deque)
+    busy: Batch = field(default_factory=list)
+    thread: ThreadPoolExecutor | None = None
+    stuck: bool = False
+    aside: bool = False
 
 
 def sociable(asked: Asking) -> bool:

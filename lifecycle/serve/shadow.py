@@ -50,6 +50,7 @@ class Shadow:
         queue: `[rollout] queue`: copies that may wait; further ones are dropped and counted.
         again: in one of so many calls the champion answers once more; 0: never.
         early: rows, the first ones of each shadow, that it answers once more in any case.
+        busy: whether somebody waits for a prediction now; asked by other threads.
         seal_seconds: how long a journal is written before another is begun.
     """
 
@@ -61,10 +62,11 @@ class Shadow:
         queue: int = 1024,
         again: int = AGAIN,
         early: int = EARLY,
+        busy: Callable[[], bool] = lambda: False,
         seal_seconds: float = 60.0,
     ) -> None:
         self._table, self._directory, self._queue, self._again = table, directory, queue, again
-        self._seconds, self._early = seal_seconds, early
+        self._seconds, self._early, self._busy = seal_seconds, early, busy
         self._lines: dict[str, Line] = {}
         self._counts: dict[tuple[str, int], Copied] = {}
         self._opened: PredictionWriter | None = None
@@ -139,7 +141,14 @@ class Shadow:
             return None
         counts = self._counts.setdefault((model, one.version), Copied())
         line = self._lines[model] = Line(
-            group, one, self._writer, counts, again=self._again, early=self._early
+            group,
+            one,
+            self._writer,
+            counts,
+            again=self._again,
+            early=self._early,
+            queue=self._queue,
+            busy=self._busy,
         )
         return line
 

@@ -3,7 +3,9 @@
 >>> Copied(eligible=8, answered=5, failed=1).coverage
 0.75
 
-Copies that came in one moment are predicted in one call. In each `again`-th call, and for the first
+Copies that came in one moment are predicted in one call, and then the thread rests, nine times as
+long as the call took: so a shadow takes a tenth of the time of one core, in few long calls, however
+slow it is. Only while nobody waits for an answer it works off a long queue at once. In each `again`-th call, and for the first
 `early` rows, the champion answers once more, so that its noise and the latencies of both are known
 from the same rows.
 """
@@ -32,6 +34,8 @@ from lifecycle.stores.predictions import PredictionWriter
 
 ARM = "shadow"
 GATHER_SECONDS = 0.02  # that copies wait for others; the answers are out of the house by then
+REST = 9.0  # times as long as a call that nothing is done after it
+LONGEST_REST = 1.0  # seconds
 BATCH_ROWS = 512  # of one call
 MOST_ROWS = 1 << 16  # that may wait, in however few requests
 SWITCH_SECONDS = 0.0005  # a thread that computes gives the interpreter to the loop so often
@@ -136,6 +140,8 @@ class Line:
         counts: what it counts into.
         again: see `Shadow`.
         early: likewise.
+        queue: likewise.
+        busy: likewise.
     """
 
     def __init__(
@@ -147,6 +153,8 @@ class Line:
         *,
         again: int,
         early: int,
+        queue: int,
+        busy: Callable[[], bool],
     ) -> None:
         self.group, self.one, self.counts = group, one, counts
         self.champion = group.champion
@@ -156,6 +164,7 @@ class Line:
         self.put_rows = self.gone_rows = self.taken_rows = 0
         self.ended = False
         self._writer, self._again, self._early = writer, again, early
+        self._most, self._busy = queue, busy
         self._calls = self._twice = 0  # calls, and rows that the champion answered twice
         self._queue: deque[Copies] = deque()
         self._wake, self._hurry = threading.Event(), threading.Event()
@@ -217,6 +226,7 @@ class Line:
                     batch = self._gathered()
                 except IndexError:  # what waited was dropped
                     break
+                begun = time.monotonic()
                 count = sum(len(copies.ids) for copies in batch)
                 try:
                     self._serve(batch)
@@ -225,6 +235,13 @@ class Line:
                     self.counts.dropped += count
                 self.taken += count
                 self.taken_rows += sum(copies.rows.count for copies in batch)
+                self._hurry.wait(self._rest(time.monotonic() - begun))
+
+    def _rest(self, seconds: float) -> float:
+        """How long to leave the machine to the answers after a call, while copies gather."""
+        if 2 * self.waiting >= self._most and not self._busy():
+            return 0.0
+        return min(REST * seconds, LONGEST_REST)
 
     def _gathered(self) -> list[Copies]:
         """The copies that wait longest, as many as one call takes."""
