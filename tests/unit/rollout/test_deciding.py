@@ -213,6 +213,15 @@ def test_times_that_cannot_be_read_end_nothing():
     assert decide(rollout_of(spec, started="", since=""), EQUAL, now=LATER).action == "wait"
 
 
+def test_tallies_of_one_cell_add_up_in_every_field():
+    one = Tally("latency", "champion", 1, 2, 1, 3.0, 0.5, 0.25, 0.125, block=4)
+    two = Tally("latency", "champion", 1, 20, 10, 30.0, 5.0, 2.5, 1.25, block=4)
+    other = replace(two, block=5)
+    both = Tally("latency", "champion", 1, 22, 11, 33.0, 5.5, 2.75, 1.375, block=4)
+    assert added([one, other, two]) == (both, other)
+    assert added([one]) == (one,)
+
+
 def test_users_are_counted_by_arm_unless_they_are_given():
     assert decide(rollout_of(CANARY), HARMFUL, now=LATER).exposed == {
         "challenger": 500,

@@ -83,6 +83,24 @@ def test_steps_raise_the_share_and_the_last_holds_back():
     assert ledger.now.shares == (0.1, 0.9)
 
 
+def test_the_shares_of_all_steps_are_remembered():
+    ledger = Ledger().do(state.stepped, 1)
+    assert ledger.now.history == ((0.95, 0.05), (0.75, 0.25))
+    skipped = Ledger().do(state.stepped, 2)
+    assert skipped.now.history == ((0.95, 0.05), (), (0.1, 0.9))
+    assert Ledger(AB).do(state.stepped, 1, (0.2, 0.7, 0.1)).now.history == (
+        (0.5, 0.3, 0.2),
+        (0.2, 0.7, 0.1),
+    )
+
+
+def test_a_step_that_leaves_out_a_hundred_is_damage():
+    before = Ledger(AB).now
+    assert Ledger(AB).do(state.stepped, 100, (0.2, 0.7, 0.1)).now.step == 100
+    assert Ledger(AB).do(state.stepped, 101, (0.2, 0.7, 0.1)).now == before
+    assert Ledger(AB).do(state.stepped, 10**9, (0.2, 0.7, 0.1)).now == before
+
+
 def test_the_plan_is_what_is_served():
     ledger = Ledger()
     plan = state.plan_of(ledger.now)
