@@ -24,9 +24,10 @@ from typing import Any
 
 from lifecycle.errors import LogError, PredictionFailed
 from lifecycle.rollout.plan import CHAMPION
+from lifecycle.serve.copied import Copied, Copies
 from lifecycle.serve.engine import Answer, Question
 from lifecycle.serve.rows import Rows
-from lifecycle.serve.shadow_line import Copied, Copies, Line
+from lifecycle.serve.shadow_line import Line
 from lifecycle.serve.slots import Group, SlotTable
 from lifecycle.serve.wire import Gauge
 from lifecycle.stores.predictions import PredictionWriter

@@ -258,6 +258,34 @@ def test_few_requests_of_many_rows_fill_the_queue_as_well(tmp_path):
         gate.set()
 
 
+def test_a_shadow_rests_after_a_call_unless_the_queue_is_long_and_nobody_waits(tmp_path):
+    gate, busy = threading.Event(), [False]
+    with serving(tmp_path, Model(), Model(gate=gate), queue=8, seconds=0.1) as server:
+        server.shadow._busy = lambda: busy[0]
+        server.ask(body(0))
+        line = server.shadow._lines["m"]
+        assert line._rest(0.01) == pytest.approx(0.09)
+        assert line._rest(60.0) == 1.0
+        server.ask(*(body(value) for value in range(4)))
+        assert line._rest(0.01) == 0.0
+        busy[0] = True
+        assert line._rest(0.01) == pytest.approx(0.09)
+        gate.set()
+
+
+def test_copies_gather_while_the_thread_rests(tmp_path):
+    slow = Model(seconds=0.05)
+    with serving(tmp_path, Model(), slow) as server:
+        server.ask(body(0))
+        server.wait(lambda: server.counts["answered"] == 1)
+        for value in range(5):
+            server.ask(body(value))
+        server.settled()
+    assert slow.sizes[0] == 1
+    assert len(slow.sizes) < 6
+    assert sum(slow.sizes) == 6
+
+
 def test_what_waits_at_the_end_is_answered_or_counted(tmp_path):
     slow = Model(seconds=0.05)
     with serving(tmp_path, Model(), slow) as server:
