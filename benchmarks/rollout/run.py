@@ -23,6 +23,7 @@ from event_tables import (
     sample_ratio,
     shadow,
     sticky,
+    sticky_table,
 )
 from number_tables import CASES, latency_false, latency_found, whole, whole_table
 from rollout_picture import draw
@@ -36,7 +37,6 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # tables and how many rollouts each row of them has
 TABLES: dict[Callable[[int, int], Section], int] = {
     false_rollbacks: 4000,
-    sticky: 2000,
     detection: 2000,
     shadow: 4000,
     certificates: 4000,
@@ -47,6 +47,7 @@ TABLES: dict[Callable[[int, int], Section], int] = {
 # … and those that `decide` leads, one after the other
 WHOLE = {"equal, 2 %": 2000, "1.25 times worse, the last margin": 2000}
 WHOLE_OTHERS = 200
+STICKY = 2000
 QUICK = 20
 PART = 100  # whole rollouts that a process does at a time
 
@@ -60,6 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
     less = QUICK if given.quick else 1
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
         ends = {case: _whole(pool, given.seed, case, less) for case in CASES}
+        keyed = [
+            pool.submit(sticky, given.seed, at, min(PART, STICKY // less - at))
+            for at in range(0, STICKY // less, PART)
+        ]
         tables = [
             pool.submit(table, given.seed, max(rollouts // less, 20))
             for table, rollouts in TABLES.items()
@@ -67,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         apart = pool.submit(agreement, given.seed, max(200 // less, 10))
         sections = [table.result() for table in tables]
         parts = {case: [end for job in jobs for end in job.result()] for case, jobs in ends.items()}
-        sections.append(whole_table(parts))
+        keys = [alarms for job in keyed for alarms in job.result()]
+        sections = [*sections[:1], sticky_table(keys), *sections[1:], whole_table(parts)]
         worst = apart.result()
     if worst > 1e-9:
         raise AssertionError(f"the bench's evidence is {worst:g} from weigh()'s")

@@ -51,6 +51,7 @@ ODDS: tuple[tuple[float, float], ...] = tuple(
 )
 EQUAL = 0.7  # weight of "the arms are equal" where that is an alternative
 RATIO = 0.8  # weight of the ratio in a certificate; the rest is the rate's
+POINTS = 64  # at which a ratio is looked for at once
 FARTHEST = 60.0  # of the logarithm of a ratio: beyond it no count tells anything
 
 
@@ -155,7 +156,7 @@ def ratio_interval(steps: Sequence[Counts], alpha: float) -> tuple[float, float,
         return np.asarray(found >= limit)
 
     centre = min(max(math.log(estimate) if estimate > 0 else -FARTHEST, -FARTHEST), FARTHEST)
-    low, high = _edge(refuted, centre, -FARTHEST), _edge(refuted, centre, FARTHEST)
+    low, high = _edges(refuted, centre)
     return (
         estimate,
         0.0 if low <= -FARTHEST else math.exp(low),
@@ -171,25 +172,27 @@ def _likeliest(ours: Floats, theirs: Floats, share: Floats) -> float:
     if float(theirs.sum()) <= 0.0:
         return math.inf
     low, high = -FARTHEST, FARTHEST
-    odds = np.log(share) - np.log1p(-share)
-    for _ in range(50):
-        middle = (low + high) / 2.0
+    odds, total = np.log(share) - np.log1p(-share), ours + theirs
+    for _ in range(6):
+        points = np.linspace(low, high, POINTS)
         with np.errstate(over="ignore"):
-            expected = float(((ours + theirs) / (1.0 + np.exp(-(odds + middle)))).sum())
-        low, high = (middle, high) if expected < mine else (low, middle)
+            expected = (total / (1.0 + np.exp(-(odds + points[:, None])))).sum(axis=1)
+        at = min(max(int(np.searchsorted(expected, mine)), 1), POINTS - 1)
+        low, high = float(points[at - 1]), float(points[at])
     return math.exp((low + high) / 2.0)
 
 
-def _edge(refuted: Callable[[Floats], NDArray[np.bool_]], inside: float, outside: float) -> float:
-    """Where the ratios begin that are refuted, from the estimate outwards; a little beyond."""
+def _edges(refuted: Callable[[Floats], NDArray[np.bool_]], centre: float) -> tuple[float, float]:
+    """Where the ratios begin that are refuted, below and above the estimate; a little beyond."""
+    inside, outside = np.full(2, centre), np.array([-FARTHEST, FARTHEST])
     for _ in range(4):
-        points = np.linspace(inside, outside, 64)
-        held = np.flatnonzero(~refuted(points))
-        last = int(held[-1]) if held.size else 0
-        if last == len(points) - 1:
-            return outside
-        inside, outside = float(points[last]), float(points[last + 1])
-    return outside
+        points = np.linspace(inside, outside, POINTS, axis=1)
+        held = ~refuted(points.ravel()).reshape(points.shape)
+        for side in range(2):
+            last = int(np.flatnonzero(held[side])[-1]) if held[side].any() else 0
+            inside[side] = points[side, last]
+            outside[side] = points[side, min(last + 1, POINTS - 1)]
+    return float(outside[0]), float(outside[1])
 
 
 def log_e_rate(units: int, events: int, *, below: float) -> float:
