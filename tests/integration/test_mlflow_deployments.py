@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow.deployments import get_deploy_client
+from mlflow.exceptions import MlflowException
 
 from lifecycle.config import load_config
 from lifecycle.stores import registry
@@ -62,3 +66,24 @@ def test_a_rollout_from_the_first_call_to_the_last(folder: Path) -> None:
     assert "status: aborted" in shown
     assert "'challenger': {'version': 2, 'share': 0.0}" in shown
     assert "step: 1" in shown
+
+
+LOCAL = """
+import sys
+from lifecycle.deployments import run_local
+run_local("lifecycle:/churn", "churn", "models:/churn/1", config={"port": sys.argv[2]})
+"""
+
+
+def test_a_version_is_served_here_and_asked_through_the_client(
+    folder: Path, serving: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    rows = pd.read_parquet(folder / "live.parquet").drop(columns="churned").head(5)
+    client = get_deploy_client("lifecycle:/churn")
+    with serving({}, script=LOCAL) as server:
+        found = client.predict("churn", rows, endpoint=f"http://{server.address}")
+        with pytest.raises(MlflowException, match="the server answers 400"):
+            client.predict("churn", rows[["customer_id"]], endpoint=f"http://{server.address}")
+    assert found["predictions"] == client.predict("churn", rows)["predictions"]
