@@ -6,11 +6,14 @@ from arrivals import LOOKS
 from shown import Section
 
 CASES = ("steady 2 %", "drifting 1 → 4 %")
-# of names beside their points, in points of the page; the others stand to the right
-PLACES = {
-    "threshold 97 %, 10 failed checks": (-9, 0),
-    "**event-ratio e-process": (9, 24),
-    "Mann-Whitney every 30 min": (9, 24),
+# short names, and where they stand beside their points, in points of the page
+NAMES = {
+    "threshold 95 %, 3 failures (Argo)": ("Argo, 95 %", -9, 0),
+    "threshold 97 %, 10 failed checks (Flagger)": ("Flagger, 97 %", 9, 0),
+    "z-test at each look": ("z-test", 9, 0),
+    "mSPRT, pooled": ("mSPRT", -9, 0),
+    "Mann-Whitney every 30 min (Kayenta)": ("Kayenta", 9, 0),
+    "**event-ratio e-process (ours)**": ("event-ratio (ours)", 9, 24),
 }
 NEVER = 200.0  # thousand requests, at the right edge
 
@@ -39,9 +42,9 @@ def draw(sections: list[Section], path: Path) -> None:
         axes.plot([x, x], ys, color=colour, linewidth=1.2, zorder=1)
         axes.scatter([x], ys[:1], color=colour, s=46, zorder=2)
         axes.scatter([x], ys[1:], facecolors="white", edgecolors=colour, s=46, zorder=2)
-        across, up = PLACES.get(rule.split(" (")[0], (9, 0))
+        name, across, up = NAMES[rule]
         axes.annotate(
-            "event-ratio (ours)" if ours else rule.split(" (")[0],
+            name,
             (x, (ys[0] + ys[1]) / 2.0),
             xytext=(across, up),
             textcoords="offset points",
@@ -52,7 +55,7 @@ def draw(sections: list[Section], path: Path) -> None:
             fontweight="bold" if ours else "normal",
         )
     axes.axhline(5.0, color="#b3261e", linewidth=1.0, linestyle="--")
-    axes.annotate("alpha, 5 %", (0.995, 5.0), xycoords=("axes fraction", "data"), ha="right",
+    axes.annotate("alpha, 5 %", (0.005, 5.5), xycoords=("axes fraction", "data"), ha="left",
                   va="bottom", fontsize=8, color="#b3261e")  # fmt: skip
     axes.set_xlim(0.0, 80.0)
     axes.set_ylim(-4.0, 108.0)
