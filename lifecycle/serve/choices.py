@@ -20,16 +20,19 @@ have, or at random. When another arm than the champion's fails, the champion ans
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
 
 from lifecycle.errors import ModelNotFound, ModelRefused
 from lifecycle.records import Arm
-from lifecycle.rollout.assignment import ASKED, place
+from lifecycle.rollout.assignment import ASKED
 from lifecycle.serve.figures import Figures
 from lifecycle.serve.fitting import Turn, fitted
 from lifecycle.serve.rows import Rows
 from lifecycle.serve.slots import FALLBACK, Group, Slot
 
 _random = random.random  # shares, not secrets
+_STEP = 2.0**-53  # between two places; a power of two, so the product is exact
 
 
 @dataclass(slots=True, eq=False)
@@ -52,9 +55,9 @@ class Route:
 ALONE = Route()  # of a choice that stands in no table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
-    """Who answers a request; until an arm is drawn, who reads it."""
+    """Who answers a request; until an arm is drawn, who reads it. Never changed: see `keyed`."""
 
     slot: Slot
     arm: Arm
@@ -81,12 +84,12 @@ class Drawing:
     """The arms of a plan behind each other, as `lifecycle.rollout.assignment` lays them out.
 
     Attributes:
-        salt: of the plan.
+        salted: the hash that `lifecycle.rollout.assignment.place` begins with.
         edges: where each arm but the champion's ends, and its choice.
         rest: the champion's.
     """
 
-    salt: str
+    salted: Any
     edges: Sequence[tuple[float, Choice]]
     rest: Choice
 
@@ -97,11 +100,18 @@ class Drawing:
             key: the same key always meets the same arm.
             routed: the routing key that the choice is to have.
         """
-        position = _random() if key is None else place(self.salt, key)
+        if key is None:
+            position = _random()
+        else:  # as `place`, whose hash of the salt is there already
+            found = self.salted.copy()
+            found.update(key.encode("utf-8", "surrogatepass"))
+            position = (int.from_bytes(found.digest(), "big") >> 11) * _STEP
+        one = self.rest
         for edge, choice in self.edges:
             if position < edge:
-                return choice if routed is None else choice.keyed(routed)
-        return self.rest if routed is None else self.rest.keyed(routed)
+                one = choice
+                break
+        return one if routed is None else Choice(one.slot, one.arm, one.step, routed, one.route)
 
 
 class Choices:
@@ -131,7 +141,8 @@ class Choices:
         for arm in plan.arms[1:]:
             edge += arm.share
             edges.append((edge, self._backed(arm, backup)))
-        drawing = Drawing(plan.salt, tuple(edges), self.plain)
+        salted = blake2b(f"{plan.salt}:".encode("utf-8", "surrogatepass"), digest_size=8)
+        drawing = Drawing(salted, tuple(edges), self.plain)
         route = Route(self.plain.route.counts, drawing)
         self.plain = Choice(champion, plan.arms[0], plan.step, None, route)
 

@@ -78,6 +78,8 @@ def same(one: Choice, other: Choice) -> bool:
     """Whether one version in one arm answers both."""
     if one is other:
         return True
+    if one.route is other.route and one.arm is other.arm:  # each has a key of its own
+        return True
     return one.slot is other.slot and one.arm is other.arm and one.step == other.step
 
 
