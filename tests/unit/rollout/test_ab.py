@@ -104,6 +104,13 @@ def test_two_arms_are_held_against_each_other_and_not_by_way_of_the_champion():
     assert first.low < second.high
 
 
+def test_arms_are_told_apart_at_their_part_of_alpha():
+    counts = events((6000, 1200), (6000, 480), (6000, 375))
+    assert decide(rollout_of(THREE), counts, now=NOW).action == "wait"
+    lenient = replace(THREE, alpha=0.1)  # two comparisons with the best at 0.05 each
+    assert decide(rollout_of(lenient), counts, now=NOW).best == "challenger-2"
+
+
 def test_two_that_are_better_are_told_apart_first():
     look = decide(rollout_of(THREE), events((6000, 900), (6000, 500), (6000, 490)), now=NOW)
     assert look.action == "wait"
