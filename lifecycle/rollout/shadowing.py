@@ -20,8 +20,8 @@ A pair is one row that both versions answered. What is compared, each by a limit
 Rates are bounded by the mixture of likelihood ratios over all rates (Robbins 1970), the paired
 tests are `evidence.log_e` at a share of one half (McNemar's test as it comes), means are those of
 `numbers`, which is asymptotic (Waudby-Smith et al., arXiv 2103.06476). All hold at every look;
-alpha is split over the comparisons for alarms. A champion that differs from itself, of which a
-part of the copies tells, is granted as much to its shadow.
+alpha is split over the alarms, half of it for the one by labels. What a champion differs from
+itself, of which a part of the copies tells, is granted to its shadow.
 """
 
 import math
@@ -51,7 +51,8 @@ FEWEST = 20  # pairs; of fewer no mean is judged
 TARGET = 200.0  # pairs at which the mixtures for means are at their best
 MARGIN = 1.25  # times as many wrong answers that are still no worse, where the spec says none
 _FINEST = 0.1  # of a limit: smaller spreads of differences count as this, also none at all
-_COMPARED = 6  # at once, of scores or of answers; alpha is split over them
+BY_LABELS = 0.5  # of alpha is for alarms by labels, which tell of harm itself
+_OTHERS = 5  # comparisons share the rest
 
 
 def judge(spec: RolloutSpec, tallies: Sequence[Tally]) -> tuple[GuardEvidence, ...]:
@@ -97,8 +98,8 @@ def _limit(spec: RolloutSpec, name: str) -> float:
 
 
 def _alarm(spec: RolloutSpec) -> float:
-    """The part of alpha that one comparison's alarm has."""
-    return spec.alpha / _COMPARED
+    """The part of alpha that the alarm of one comparison without labels has."""
+    return spec.alpha * (1.0 - BY_LABELS) / _OTHERS
 
 
 def _differs(spec: RolloutSpec, ours: Tally, noise: Tally) -> GuardEvidence:
@@ -240,19 +241,19 @@ def _latency(spec: RolloutSpec, ours: Tally, theirs: Tally) -> GuardEvidence:
 
 
 def _label_error(spec: RolloutSpec, ours: Tally, theirs: Tally) -> GuardEvidence:
-    counts = [(ours.events, theirs.events, 0.5)]
+    counts, alarm = [(ours.events, theirs.events, 0.5)], spec.alpha * BY_LABELS
     margin = spec.margins[-1] if spec.margins else MARGIN
     return _evidence(
         "label_error",
         "event",
         ours,
         theirs,
-        harm=(log_e(counts, against=1.0, side="above"), math.log(1 / _alarm(spec))),
+        harm=(log_e(counts, against=1.0, side="above"), math.log(1 / alarm)),
         certificate=(log_e(counts, against=margin, side="below"), math.log(1 / spec.alpha)),
         margin=margin,
         rates=(theirs.total / ours.units, ours.total / ours.units),
         paired=counts,
-        alpha=_alarm(spec),
+        alpha=alarm,
         told=(
             f"it alone was wrong on {ours.events} labelled rows, the champion on {theirs.events}",
             f"it alone was wrong on {ours.events} labelled rows, the champion on {theirs.events}",
@@ -261,6 +262,7 @@ def _label_error(spec: RolloutSpec, ours: Tally, theirs: Tally) -> GuardEvidence
 
 
 def _error_size(spec: RolloutSpec, ours: Tally, theirs: Tally) -> GuardEvidence:
+    alarm = spec.alpha * BY_LABELS
     margin = spec.margins[-1] if spec.margins else MARGIN
     usual = theirs.total / ours.units
     allowed = (margin - 1.0) * usual
@@ -273,12 +275,12 @@ def _error_size(spec: RolloutSpec, ours: Tally, theirs: Tally) -> GuardEvidence:
         "number",
         ours,
         theirs,
-        harm=(harm, math.log(1 / _alarm(spec))),
+        harm=(harm, math.log(1 / alarm)),
         certificate=(certificate, math.log(1 / spec.alpha)),
         margin=margin,
         rates=_means(ours, theirs),
         ratio=mean,
-        interval=_interval(ours, _alarm(spec), allowed),
+        interval=_interval(ours, alarm, allowed),
         told=(larger, f"{larger}, no more than {allowed:.3g}"),
     )
 
