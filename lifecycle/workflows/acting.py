@@ -89,7 +89,8 @@ class Controller:
             if found.holder == self.holder and until is not None and until > enough:
                 return None
             end = (moment + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-            return draft(**state.leased(found, self.holder, end))
+            said = f"{self.holder} decides until {end}"
+            return draft(**state.leased(found, self.holder, end), reason=said)
 
         self.ledger.append(decide)
         found = self._open(self.ledger.entries(), rollout.seq)

@@ -21,7 +21,7 @@ from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.stores.tracking import connect, experiment_id
 from lifecycle.workflows.counting import check_columns, guards_of
 from lifecycle.workflows.promote import gate_passed, promote, verify_files
-from lifecycle.workflows.replay import followed
+from lifecycle.workflows.replay import close, followed
 from lifecycle.workflows.terms import Terms, check_suits, spec_for
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def start(
     config, spec, versions = _agreed(config, client, (ref, *others), terms, log)
     ledger, order = Ledger(client, config.name), config.stages.order
     _check_free(ledger.entries(), order, config.name)
+    for ended in state.rollouts(ledger.entries(), order)[-1:]:
+        close(config, client, ended)  # a verb of another kind has ended it
     for version in versions:
         registry.check_ready(client, version)
         registry.heal(client, config.name, order=order)

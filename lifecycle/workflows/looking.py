@@ -62,7 +62,7 @@ def traffic_of(
     """
     now = datetime.now(UTC)
     champion = replace(spec.arms[0], share=1.0)
-    nobody = Arm(spec.arms[1].name, spec.arms[1].version, 0.0)
+    nobody = Arm("challenger", spec.arms[1].version, 0.0)  # a shadow counts pairs alone
     since = (now - timedelta(days=TRAFFIC_DAYS)).isoformat(timespec="milliseconds")
     alone = replace(spec, arms=(champion, nobody), strategy="ab", steps=(), margins=())
     before = Rollout(alone, 0, shares=(1.0, 0.0), started=since, since=since)

@@ -87,12 +87,15 @@ def explain(config: Config, *, rollout: int | None = None, log: Sequence[str | P
     if not wanted:
         known = ", ".join(str(item.seq) for item in found) or "none"
         raise ModelNotFound(
-            f"there is no rollout {rollout or ''} of {config.name!r}; known: {known}",
+            f"there is no rollout {rollout} of {config.name!r}; known: {known}"
+            if rollout is not None
+            else f"there never was a rollout of {config.name!r}",
             where=config.name,
+            fix="" if found else f"lifecycle rollout start {config.name}/VERSION",
         )
-    entry = _decision(entries, wanted[-1])
-    if entry is not None:
-        return _replayed(client, entry, wanted[-1])
+    kept = decisions(entries, wanted[-1])
+    if kept:
+        return decided_anew(client, kept[-1], wanted[-1])
     if wanted[-1].open:
         return looked(config, wanted[-1], log=log)
     raise ModelNotFound(
@@ -173,28 +176,37 @@ def _looked(
     """What is to be shown: an open rollout's counts of now, else its last decision."""
     if rollout.open:
         return looked(config, rollout, log=log)
-    entry = _decision(entries, rollout)
-    return None if entry is None else _replayed(client, entry, rollout)
+    kept = decisions(entries, rollout)
+    return decided_anew(client, kept[-1], rollout) if kept else None
 
 
-def _decision(entries: Sequence[Entry], rollout: Rollout) -> Entry | None:
-    """The last entry of a rollout that rests on a look."""
-    return next(
-        (
-            item
-            for item in reversed(entries)
-            if item.kind in (KIND, "stage")
-            and item.extra.get("rollout") == rollout.seq
-            and "/evidence/look-" in item.evidence_link
-        ),
-        None,
+def decisions(entries: Sequence[Entry], rollout: Rollout) -> tuple[Entry, ...]:
+    """The entries of a rollout that rest on a look, oldest first.
+
+    >>> from lifecycle.records import Arm, RolloutSpec
+    >>> pair = (Arm("champion", 7, 0.0), Arm("challenger", 8, 0.0))
+    >>> decisions([], Rollout(RolloutSpec("churn", "canary", pair), 12))
+    ()
+    """
+    return tuple(
+        item
+        for item in entries
+        if item.kind in (KIND, "stage")
+        and item.extra.get("rollout") == rollout.seq
+        and "/evidence/look-" in item.evidence_link
     )
 
 
-def _replayed(client: "MlflowClient", entry: Entry, rollout: Rollout) -> Look:
+def decided_anew(client: "MlflowClient", entry: Entry, rollout: Rollout) -> Look:
     """The look of an entry, decided anew from its tallies.
 
+    Args:
+        client: of the registry.
+        entry: one of `decisions`.
+        rollout: as the ledger has it.
+
     Raises:
+        ModelNotFound: the evidence is gone.
         LedgerError: another decision follows from them, or they are not of this rollout.
     """
     where = f"entry {entry.seq}"

@@ -17,13 +17,15 @@ from typing import Any
 from lifecycle.config import Config
 from lifecycle.errors import DataError, LedgerError, LifecycleError, ModelNotFound
 from lifecycle.models import files
-from lifecycle.records import Entry, Finding, ModelVersion, Outcome, Verification
+from lifecycle.records import Entry, Finding, ModelVersion, Outcome, Rollout, Verification
+from lifecycle.rollout.state import rollouts
 from lifecycle.stages import MOVES, standing
 from lifecycle.stores import artifacts, contents, heads, recorded, registry, signing
 from lifecycle.stores.entries import faults, loads, sha256, unsigned
 from lifecycle.stores.ledger import Ledger
 from lifecycle.stores.tracking import connect
 from lifecycle.workflows.progress import bar
+from lifecycle.workflows.replay import decided_anew, decisions
 
 BACKUP = "restore the tracking database from a backup, and look at who changed it"
 KEEP = "lifecycle history NAME --head FILE, and keep FILE elsewhere"
@@ -195,6 +197,9 @@ def _files(
         if entry.evidence_link and (named not in seen or entry.kind == "gate"):
             seen.add(named)  # a promotion names what its gate's entry named
             yield lambda entry=entry: _evidence(client, entry)  # type: ignore[misc]
+    for rollout in rollouts(entries, config.stages.order):
+        for entry in decisions(entries, rollout):
+            yield lambda entry=entry, one=rollout: _decision(client, entry, one)  # type: ignore[misc]
     for version in versions:
         birth = births.get(version.version)
         if birth is None or birth.extra.get("source", version.source) != version.source:
@@ -223,6 +228,20 @@ def _evidence(client: Any, entry: Entry) -> Finding:
             what = f"the field {field!r} of entry {entry.seq} says {value!r}, its evidence"
             return _fail(check, f"{what} {tree[field]!r}", BACKUP)
     return found
+
+
+def _decision(client: Any, entry: Entry, rollout: Rollout) -> Finding:
+    """Whether what a rollout's entry rests on leads to the same decision again."""
+    check = f"decision of entry {entry.seq}"
+    try:
+        found = decided_anew(client, entry, rollout)
+    except ModelNotFound as error:
+        return Finding(check, Outcome.UNSURE, error.what, "restore the artifact")
+    except LifecycleError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        return _fail(check, error.what, error.fix or BACKUP)
+    return _pass(check, f"{found.action} follows from what was counted")
 
 
 def _file(client: Any, check: str, link: str, digest: str) -> Finding:

@@ -5,12 +5,14 @@ import threading
 import pytest
 
 from lifecycle.errors import LedgerError, ModelNotFound, RegistryUnavailable
+from lifecycle.records import Outcome
 from lifecycle.rollout import state
 from lifecycle.stores import cuts, rollout_runs
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.workflows.controller import Watch, explain, look, run
 from lifecycle.workflows.promote import promote as to_stage
 from lifecycle.workflows.rollout import resume, start, status
+from lifecycle.workflows.verify import verify
 
 GOOD = {"champion": (400, 120), "challenger": (400, 8)}
 BAD = {"champion": (400, 8), "challenger": (400, 120)}
@@ -86,6 +88,8 @@ def test_a_harmful_one_is_rolled_back_with_its_evidence(served, client, tried, a
     assert (ended.rollout.status, ended.exit_code) == ("rolled back", 2)
     assert explain(served) == explain(served, rollout=tried.seq)
     assert explain(served).evidence == found.evidence
+    told = [item for item in verify(served).findings if item.check.startswith("decision of")]
+    assert [item.detail for item in told] == ["rollback follows from what was counted"]
     entry = Ledger(client, "churn").entries()[-1]
     assert entry.evidence_link.startswith(f"runs:/{tried.run_id}/lifecycle/evidence/look-")
 
@@ -103,6 +107,9 @@ def test_evidence_that_was_changed_is_refused(served, client, tried, answer):
     artifacts._cached.cache_clear()
     with pytest.raises(LedgerError, match="not what was stored"):
         explain(served)
+    wrong = [item.check for item in verify(served).findings if item.outcome is Outcome.FAIL]
+    seq = Ledger(client, "churn").entries()[-1].seq
+    assert wrong == [f"evidence of entry {seq}", f"decision of entry {seq}"]
 
 
 def test_a_decision_that_its_evidence_does_not_carry_is_refused(served, client, tried, answer):

@@ -8,13 +8,14 @@ from lifecycle.errors import (
     ModelNotFound,
     TransitionRefused,
 )
+from lifecycle.records import Rollout
 from lifecycle.rollout import state
 from lifecycle.stores import registry
 from lifecycle.stores.ledger import Ledger, draft
 from lifecycle.workflows.promote import promote as to_stage
 from lifecycle.workflows.retrain import _roll_out, retrain
 from lifecycle.workflows.rollback import rollback
-from lifecycle.workflows.rollout import abort, promote, resume, start, status, step
+from lifecycle.workflows.rollout import abort, plan, promote, resume, start, status, step
 from lifecycle.workflows.status import status as models
 from lifecycle.workflows.verify import verify
 
@@ -225,6 +226,24 @@ def test_a_retraining_begins_a_rollout(serving, client, make_churn):
     assert aliases(client)["challenger"] == done.version.version, "the one that is rolled out"
     abort(config)
     assert aliases(client)["challenger"] == later.version.version, "the later one"
+
+
+def test_a_plan_moves_nothing_and_knows_the_logged_traffic(serving, client, answer):
+    before = Ledger(client, "churn").entries()
+    given = {"steps": (5, 50), "guards": ("errors", "label_error")}
+    unknown = plan(serving, "churn/2", **given)
+    assert unknown.per_day is None
+    champion = Rollout(unknown.spec, 0)
+    answer(serving, champion, champion=(480, 24))
+    found = plan(serving, "churn/2", **given)
+    assert found.per_day == pytest.approx(480 * 24, rel=0.01), "an hour is the least"
+    rates = {item.guard: item.rate for item in found.harms}
+    assert rates["errors"] == pytest.approx(0.05)
+    assert rates["label_error"] is None, "no label came"
+    assert found.spec.arms[1].version == 2
+    shadow = plan(serving, "churn/2", strategy="shadow", guards=("errors",))
+    assert shadow.per_day == found.per_day
+    assert Ledger(client, "churn").entries() == before
 
 
 def test_status_tells_of_an_open_rollout(serving, client, tried):
