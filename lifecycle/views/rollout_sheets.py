@@ -139,7 +139,10 @@ def line(record: RolloutStatus) -> str:
                    default=None)  # fmt: skip
         if near is not None:
             words.append(f"{near.guard}: harm {against(near.harm, near.harm_limit)}")
-        words.append(SAYS.get(record.look.action, record.look.action))
+        if record.rollout.open:
+            words.append(SAYS.get(record.look.action, record.look.action))
+    if not record.rollout.open and record.rollout.reason:
+        words.append(record.rollout.reason)
     return "; ".join([*words, *record.warnings[-1:]])
 
 
@@ -180,6 +183,10 @@ def _facts(made: Rollout, look: Look | None) -> Iterator[tuple[str, str | Gauge]
             yield "last look", f"{_moment(look.time)}, {_decided(look)}"
         if look.best:
             yield "proven best", look.best
+        if look.probabilities:
+            names = (arm.name for arm in made.spec.arms)
+            told = zip(names, map(percent, look.probabilities), strict=False)
+            yield "best with probability", ", ".join(f"{name} {words}" for name, words in told)
     if made.holder and made.open:
         yield "controller", f"{middle(made.holder, 40)}, lease until {_moment(made.until)}"
 

@@ -18,7 +18,7 @@ def test_a_pipe_gets_a_line_only_when_something_changed(make_rollout) -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) == 2, "long lines are not broken"
     assert lines[0][8:].startswith(" churn: canary of version 8 against version 7, step 2 of 5")
-    assert lines[1].endswith("harm 4.5 of 4.1; roll back")
+    assert lines[1].endswith("harm 4.5 of 4.1; errors: harm is proven")
 
 
 def test_a_terminal_is_drawn_in_place_and_left_clean(make_rollout) -> None:

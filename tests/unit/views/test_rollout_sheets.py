@@ -129,13 +129,15 @@ def test_arms_of_a_test_are_told_apart(make_evidence, make_rollout) -> None:
     spec = replace(made.rollout.spec, strategy="ab", arms=arms, steps=())
     made = replace(made, rollout=replace(made.rollout, spec=spec, shares=()))
     rows = tuple(make_evidence("label", 0.2, arm=arm.name) for arm in arms[1:])
-    made = replace(made, look=replace(made.look, evidence=rows, best="challenger-2"))
+    made = replace(made, look=replace(made.look, evidence=rows, best="challenger-2",
+                                       probabilities=(0.05, 0.25, 0.7)))  # fmt: skip
     shown = sheet(made)
     assert shown.title == "churn: A/B test of version 8 and 9 against version 7, running"
     assert [row[0] for row in shown.rows] == ["label\nchallenger", "label\nchallenger-2"]
     facts = dict(shown.facts)
     assert facts["challenger-2"] == Gauge(0.3, " 30 %  version 9", "")
     assert facts["proven best"] == "challenger-2"
+    assert facts["best with probability"] == "champion 5 %, challenger 25 %, challenger-2 70 %"
 
 
 def test_a_shadow_is_told_in_its_own_words(make_evidence) -> None:
@@ -170,7 +172,7 @@ def test_many_guards_are_folded_away(make_rollout) -> None:
 def test_one_line_says_what_matters(make_rollout) -> None:
     assert line(make_rollout(4, status="rolled back")) == (
         "churn: canary of version 8 against version 7, rolled back; champion 100 %, "
-        "challenger 0 %; errors: harm 4.5 of 4.1; roll back"
+        "challenger 0 %; errors: harm 4.5 of 4.1; errors: harm is proven"
     )
     assert line(make_rollout(2, warnings=("old",))).endswith("; wait; old")
 
