@@ -119,7 +119,7 @@ def evidence(client: "MlflowClient", rollout: Rollout, look: Look) -> tuple[str,
     """
     if not open_still(client, rollout):
         return "", ""
-    moment = "".join(character for character in look.time[:26] if character.isdigit())
+    moment = "".join(character for character in look.time.partition("+")[0] if character.isdigit())
     tree = {"v": 1, "rollout": rollout.to_dict(), "look": look.to_dict()}
     name = f"look-{rollout.seq}-{look.step}-{moment}"
     return artifacts.evidence(client, rollout.run_id, name, tree)

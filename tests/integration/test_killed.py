@@ -228,13 +228,13 @@ AT_ONCE = {"serve__poll_seconds": 1e-6}  # servers know of a rollout
 WORSE, BETTER = (400, 120), (400, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
-        ("step", 2),
-        pytest.param(("step", 10), marks=pytest.mark.slow),
-        pytest.param(("promote", 16), marks=pytest.mark.slow),
-        pytest.param(("rollback", 10), marks=pytest.mark.slow),
+        ("step", 10),
+        ("promote", 16),
+        ("rollback", 10),
     ],
     ids=lambda case: f"{case[0]}-{case[1]}",
 )
@@ -287,7 +287,7 @@ def test_a_controller_killed_at_every_write(case, config, make, kill, answer):
         ended = "RUNNING" if rollout.open else "FINISHED"
         assert client.get_run(tried.run_id).info.status == ended
         assert status(again).warnings == ()
-    assert most < 10 or len(written) > 1, "killed before and after the decision"
+    assert len(written) > 1, "killed before and after the decision"
 
 
 def _after(decides):

@@ -1,6 +1,8 @@
 """What a controller decides and writes, on a real registry and a real log."""
 
+import signal
 import threading
+import time
 
 import pytest
 
@@ -94,6 +96,7 @@ def test_a_harmful_one_is_rolled_back_with_its_evidence(served, client, tried, a
     assert entry.evidence_link.startswith(f"runs:/{tried.run_id}/lifecycle/evidence/look-")
 
 
+@pytest.mark.slow
 def test_evidence_that_was_changed_is_refused(served, client, tried, answer):
     from lifecycle.stores import artifacts
     from lifecycle.stores.artifacts import local
@@ -112,6 +115,7 @@ def test_evidence_that_was_changed_is_refused(served, client, tried, answer):
     assert wrong == [f"evidence of entry {seq}", f"decision of entry {seq}"]
 
 
+@pytest.mark.slow
 def test_a_decision_that_its_evidence_does_not_carry_is_refused(served, client, tried, answer):
     answer(served, tried, **BAD)
     watch = Watch(served)
@@ -129,6 +133,7 @@ def test_a_decision_that_its_evidence_does_not_carry_is_refused(served, client, 
         explain(served)
 
 
+@pytest.mark.slow
 def test_only_one_controller_decides(served, client, tried, answer):
     answer(served, tried, **BAD)
     other = draft(**state.leased(tried, "elsewhere:1:0", "2999-01-01T00:00:00+00:00"))
@@ -217,6 +222,7 @@ def test_an_alias_that_is_moved_by_hand_holds_it(served, client, tried, answer):
     assert look(served).action == "step"
 
 
+@pytest.mark.slow
 def test_a_held_one_is_still_rolled_back(served, client, tried, answer):
     client.delete_registered_model_alias("churn", "challenger")
     assert look(served).action == "hold"
@@ -224,6 +230,7 @@ def test_a_held_one_is_still_rolled_back(served, client, tried, answer):
     assert look(served).action == "rollback"
 
 
+@pytest.mark.slow
 def test_a_champion_that_changes_ends_it(served, client, tried):
     to_stage(served, "churn/2", to="production", force=True, reason="now")
     found = look(served)
@@ -232,6 +239,7 @@ def test_a_champion_that_changes_ends_it(served, client, tried):
     assert client.get_run(tried.run_id).info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_what_may_not_be_promoted_is_held_and_asked_for(served, client, second, answer):
     strict = served.with_values(approvals__needed=1)
     tried = start(strict, second, steps=(50,), guards=("errors",))
@@ -269,6 +277,7 @@ def test_harm_is_cut_here_while_the_registry_is_down(served, client, tried, answ
     assert explain(served).action == "rollback"
 
 
+@pytest.mark.slow
 def test_another_controller_writes_what_was_cut(served, client, tried, answer):
     answer(served, tried, **NEW)
     cuts.cut(served.log.dir, "churn", tried.seq, "errors")
@@ -277,6 +286,7 @@ def test_another_controller_writes_what_was_cut(served, client, tried, answer):
     assert explain(served).action == "wait", "the evidence of now tells nothing"
 
 
+@pytest.mark.slow
 def test_a_cut_of_another_rollout_says_nothing(served, tried, answer):
     answer(served, tried, **NEW)
     cuts.cut(served.log.dir, "churn", tried.seq - 1, "errors")
@@ -293,8 +303,36 @@ def test_without_a_rollout_there_is_nothing_to_look_at(served):
         run(lost, seconds=0.01)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_deleted_stops_nothing(served, client, tried, answer):
     client.delete_run(tried.run_id)
     answer(served, tried, **BAD)
     assert look(served).action == "rollback"
     assert not rollout_runs.open_still(client, tried)
+
+
+RUN = """
+import sys
+from lifecycle.config import Config
+from lifecycle.workflows.controller import run
+config = Config().with_values(name="churn", log__dir=sys.argv[1])
+print(run(config, seconds=0.2).action)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tried")
+def test_a_signal_ends_it_between_looks_and_the_lease_is_given_back(served, client, forked):
+    with forked(RUN, served.log.dir) as process:
+        deadline = time.monotonic() + 60
+        while not any(item.extra.get("holder") for item in Ledger(client, "churn").entries()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(60)
+    assert process.returncode == 0, err[-2000:]
+    assert out.strip() == "wait"
+    last = Ledger(client, "churn").entries()[-1]
+    assert last.reason == "given back"
+    found = state.open_rollout(Ledger(client, "churn").entries())
+    assert state.busy(found, "another", "2999-01-01T00:00:00+00:00") == ""

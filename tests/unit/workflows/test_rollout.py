@@ -129,6 +129,7 @@ def test_a_second_start_is_refused(serving, client, tried):
 
 
 @pytest.mark.usefixtures("tried")
+@pytest.mark.slow
 def test_moves_by_hand_end_it(serving, client):
     to_stage(serving, "churn/2", to="production", **FORCED)
     found = status(serving).rollout
@@ -146,6 +147,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_is_written(serving, client):
     assert Ledger(client, "churn").entries() == before
 
 
+@pytest.mark.slow
 def test_without_force_the_gates_must_pass(serving):
     with pytest.raises(GateRefused):
         start(serving.with_values(gates__use=("size",), gates__size_mb=1e-9), "churn/2", **STEPS)
@@ -167,6 +169,7 @@ def test_without_a_champion_there_is_nothing_to_hold_it_against(config):
         status(config.with_values(name="other"))
 
 
+@pytest.mark.slow
 def test_a_shadow_has_its_own_alias(serving, client):
     found = start(serving, "churn/2", strategy="shadow", guards=("errors",), **FORCED)
     assert [arm.name for arm in found.spec.arms] == ["champion", "shadow"]
@@ -176,11 +179,13 @@ def test_a_shadow_has_its_own_alias(serving, client):
     assert aliases(client) == {"champion": 1, "staging": 2}
 
 
+@pytest.mark.slow
 def test_segments_are_expanded_with_the_champions_reference(serving):
     found = start(serving, "churn/2", steps=(50,), guards=("errors:plan",), **FORCED)
     assert sorted(found.spec.guards) == [f"errors:plan={it}" for it in ("basic", "plus", "pro")]
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_before_its_entry_leaves_no_open_run(serving, client):
     from lifecycle.stores import rollout_runs
     from lifecycle.stores.tracking import experiment_id
@@ -254,6 +259,7 @@ def test_status_tells_of_an_open_rollout(serving, client, tried):
     assert models(serving)[0].rollout == ""
 
 
+@pytest.mark.slow
 def test_verify_reads_a_rollout(serving, client):
     start(serving, "churn/2", **STEPS, **FORCED)
     abort(serving)
