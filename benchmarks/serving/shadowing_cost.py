@@ -28,7 +28,6 @@ from pathlib import Path
 
 import environments
 from processes import HERE, BenchError, Load, Running, cores, free_port, missing, wrk
-from run import listed, prepare
 from subjects import SUBJECTS
 
 USUAL = ("linear", "mixed", "forest", "uncompiled")
@@ -61,6 +60,9 @@ class Turn:
     coverage: float | None = None
 
 
+Measured = dict[Load, tuple[list[Turn], list[Turn]]]  # by load: without the shadow, with it
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, write."""
     given = options(arguments)
@@ -70,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if missing():
             raise BenchError(missing())
+        from run import prepare  # a name that other benches have as well
+
         prepare(given)
         found = {name: measured(name, given) for name in given.only}
     except BenchError as error:
@@ -84,7 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
 def options(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", type=listed, default=list(USUAL), help=", ".join(SUBJECTS))
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), default=list(USUAL), help=", ".join(SUBJECTS)
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each kind")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="of each turn")
     parser.add_argument("--work", type=Path, default=environments.default() / "serving")
@@ -99,14 +105,14 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     return given
 
 
-def measured(name: str, given: argparse.Namespace) -> dict[Load, tuple[list[Turn], list[Turn]]]:
+def measured(name: str, given: argparse.Namespace) -> Measured:
     """All loads of one model: the turns without a shadow, and those with it."""
     port, (core, other) = free_port(), cores()
     report = given.work / name / "shadowing.json"
     command = [sys.executable, str(HERE / "shadowing_cost.py"), "--serve", name]
     command += ["--work", str(given.work), "--port", str(port)]
     output = given.work / name / "shadowing.txt"
-    found: dict[Load, tuple[list[Turn], list[Turn]]] = {}
+    found: Measured = {}
     requests = given.work / name / "split-1.txt"
     with Running(command, core=core, output=output) as server:
         server.wait(port, "/ping")
@@ -238,7 +244,7 @@ def row(load: Load, off: Sequence[Turn], on: Sequence[Turn]) -> str:
 
 
 def document(
-    found: dict[str, dict[Load, tuple[list[Turn], list[Turn]]]],
+    found: dict[str, Measured],
     given: argparse.Namespace,
     *,
     minutes: float,
