@@ -53,6 +53,7 @@ class Guard:
         limit: whether a text may name one: `no`, `may` or `must`.
         log: the numbers are logarithms, so that a margin of 2 is a difference of log 2.
         negligible: a rate of events that counts as none.
+        slight: of logarithms, how much more than the champion's mean, in its unit, counts as none.
         certify: whether a step-up waits for its certificate.
     """
 
@@ -67,6 +68,7 @@ class Guard:
     limit: Literal["no", "may", "must"] = "no"
     log: bool = False
     negligible: float = 0.002
+    slight: float = 0.0
     certify: bool = True
 
 
@@ -341,7 +343,8 @@ INVALID = Guard(
 )
 LATENCY = Guard(
     "latency",
-    "how long the model took, as the logarithm of milliseconds; with a limit, that it took longer",
+    "how long the model took, as the logarithm of milliseconds, of which 0.5 more count as none;"
+    " with a limit, that it took longer",
     _latency,
     kind="number",
     needs=("latency_ms",),
@@ -349,6 +352,7 @@ LATENCY = Guard(
     limit="may",
     log=True,
     negligible=0.01,
+    slight=0.5,
 )
 LABEL_ERROR = Guard(
     "label_error",

@@ -60,6 +60,10 @@ class GuardLike(Protocol):
     def negligible(self) -> float:
         """A rate of events that counts as none."""
 
+    @property
+    def slight(self) -> float:
+        """Of logarithms: how much more than the champion's mean, in its unit, counts as none."""
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -160,7 +164,9 @@ def imbalance(
                 harm_limit=limit,
                 outcome=Outcome.FAIL if off else Outcome.UNSURE,
                 reason=f"{mine:,} of {total:,} units fell to {arm.name}, {expected:,.0f} were"
-                + (" planned: the arms cannot be compared" if off else " planned"),
+                + (" planned: the arms cannot be compared" if off else " planned")
+                if total
+                else "no unit since all servers knew of the rollout",
             )
     return worst
 
@@ -183,18 +189,8 @@ def added(one: Tally, two: Tally) -> Tally:
     >>> added(Tally("errors", "champion", 0, 5, 1), Tally("errors", "champion", 0, 2, 1)).units
     7
     """
-    return Tally(
-        one.guard,
-        one.arm,
-        one.step,
-        one.units + two.units,
-        one.events + two.events,
-        one.total + two.total,
-        one.s + two.s,
-        one.v + two.v,
-        one.w + two.w,
-        block=one.block,
-    )
+    names = ("units", "events", "total", "s", "v", "w")
+    return replace(one, **{name: getattr(one, name) + getattr(two, name) for name in names})
 
 
 Place = tuple[int, int]  # step, block
@@ -316,9 +312,11 @@ def _number(
     s, v, w = (math.fsum(getattr(item, name) for item in ours.values()) for name in "svw")
     low, high = difference_interval(s, v, w, asked.alpha / asked.sharing)
     told = w > 0.0
+    slack = _slack(guard, _mean(theirs))
     certificate = None
     if asked.margin is not None:
-        certificate = number_certificate(s, v, w, math.log(asked.margin), guard.worse)
+        margin = max(math.log(asked.margin), slack)
+        certificate = number_certificate(s, v, w, margin, guard.worse)
     units, champion_units = _sum(ours)[0], _sum(theirs)[0]
     return _judged(
         asked,
@@ -334,10 +332,20 @@ def _number(
             ratio=s / w if told else None,
             low=low if told else None,
             high=high if told else None,
-            harm=log_e_difference(s, v, w, against=0.0, side=HARM[guard.worse]),
+            harm=log_e_difference(s, v, w, against=slack, side=HARM[guard.worse]),
             certificate=certificate,
         ),
     )
+
+
+def _slack(guard: GuardLike, mean: float | None) -> float:
+    """Which difference of logarithms is slight: half as much again of nearly nothing harms nobody.
+
+    It rests on the champion's mean, which is known far better than the difference.
+    """
+    if not guard.log or guard.slight <= 0.0 or mean is None or guard.worse != 1:
+        return 0.0
+    return math.log1p(guard.slight * math.exp(-max(mean, -700.0)))
 
 
 def number_certificate(s: float, v: float, w: float, margin: float, worse: int) -> float:

@@ -27,6 +27,7 @@ class Row:
     worse: int = 1
     log: bool = False
     negligible: float = 0.002
+    slight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def counted(step, challenger, champion, *, guard="errors", block=0):
     ]
 
 
-def latencies(by=0.0, size=6000, share=0.3, seed=0):
+def latencies(by=0.0, size=6000, share=0.3, seed=0, mean=3.0):
     rng = np.random.default_rng(seed)
     arm = rng.random(size) < share
-    values = rng.normal(3.0, 0.4, size) + by * arm
+    values = rng.normal(mean, 0.4, size) + by * arm
     s, v, w = contrast(values, arm, arm.mean())
     mine, rest = values[arm], values[~arm]
     return [
@@ -229,6 +230,15 @@ def test_a_slower_challenger_fails():
     assert found.ratio == pytest.approx(found.rate - found.champion_rate, abs=0.02)
     assert (found.events, found.champion_events) == (0, 0)
     assert "times [" in found.reason
+
+
+def test_half_a_millisecond_more_harms_nobody():
+    for mean, expected in ((-1.5, Outcome.PASS), (3.0, Outcome.FAIL)):  # 0.2 ms and 20 ms
+        found = weigh(CANARY, 0, latencies(by=0.4, mean=mean), [LATENCY])[0]
+        assert found.outcome is expected
+        assert found.low < 0.4 < found.high
+    worse = weigh(CANARY, 0, latencies(by=1.8, mean=-1.5), [LATENCY])[0]  # 1.35 ms
+    assert worse.outcome is Outcome.FAIL
 
 
 def test_an_equally_fast_challenger_gets_its_certificate():
