@@ -26,6 +26,7 @@ from lifecycle.stores.tracking import connect
 from lifecycle.workflows.approvals import approve, request
 from lifecycle.workflows.history import history
 from lifecycle.workflows.promote import promote
+from lifecycle.workflows.rollout import abort, start
 
 pytestmark = pytest.mark.slow
 PASSWORD = "a-long-password-{}"
@@ -163,6 +164,42 @@ def test_a_version_goes_to_production_and_nobody_steps_around(place, act, logged
     act("eve")
     _steps_around(MlflowClient(place.address), entries)
     assert history(config).entries == entries
+
+
+def test_a_rollouts_aliases_and_tags_are_the_ledgers(place, logged_model, with_spec):
+    config, forced = place.config.with_values(name="tried"), {"force": True, "reason": "a test"}
+    client = connect(config)
+    for slope in (1.0, 2.0):
+        uri = logged_model(client, slope=slope)
+        with artifacts.logged_files(client, uri) as folder:
+            digest = files.digest(folder)
+        tags = {"lifecycle.digest": digest, "lifecycle.spec_run": with_spec(client, uri)}
+        registry.register(client, "tried", model_uri=uri, tags=tags)
+    promote(config, "tried/1", to="production", **forced)
+    began = start(config, "tried/2", steps=(50,), guards=("errors",), **forced)
+    for work, words in (
+        (
+            lambda: client.set_registered_model_alias("tried", "challenger", "1"),
+            "challenger is version 2",
+        ),
+        (lambda: client.set_registered_model_alias("tried", "shadow", "2"), "names no shadow"),
+        (
+            lambda: client.delete_registered_model_alias("tried", "challenger"),
+            "challenger is version 2",
+        ),
+        (lambda: client.delete_model_version("tried", "2"), "version 2 is being rolled out"),
+        (
+            lambda: client.set_registered_model_tag("tried", "lifecycle.rollout", "{}"),
+            "the ledger says of lifecycle.rollout",
+        ),
+    ):
+        with pytest.raises(MlflowException, match=words):
+            work()
+    assert abort(config, reason="seen").seq == began.seq
+    found = client.get_registered_model("tried").aliases
+    assert {key: int(item) for key, item in found.items()} == {"champion": 1, "staging": 2}
+    tag = client.get_model_version("tried", "2").tags["lifecycle.rollout"]
+    assert tag == "aborted: seen"
 
 
 def _steps_around(client, entries):
