@@ -13,6 +13,7 @@ reach the ledger stops it all the same; it writes the ledger later, and then the
 any more: another rollout has another number.
 """
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -63,7 +64,8 @@ def cut(directory: str | Path, name: str, rollout: int, reason: str) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise LogError(
             f"the rollout cannot be cut here: {error}",
             where=path,
