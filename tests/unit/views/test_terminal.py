@@ -12,6 +12,7 @@ from rich.console import Console
 from lifecycle import records as r
 from lifecycle.records import Outcome
 from lifecycle.views import terminal
+from lifecycle.views.layout import Gauge, Sheet
 from lifecycle.views.sheets import sheet
 
 TABLE = """\
@@ -183,3 +184,12 @@ def test_the_command_line_in_a_pipe_of_ascii(tmp_path):
     shown = done.stdout.decode("ascii")
     assert "\\u6c17\\u6e29" in shown
     assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_gauge_is_drawn_in_what_the_output_can_show():
+    shown = Sheet(
+        "x", facts=[("arm", Gauge(0.5, "half", "good"))], rows=[("a", Gauge(0.25, "1 of 4"))]
+    )
+    assert "arm  ███████████████░░░░░░░░░░░░░░░ half" in terminal.text(shown)
+    assert "arm  ###############............... half" in terminal.text(shown, blocks=False)
+    assert "███░░░░░░░░░" in terminal.text(shown)
