@@ -209,3 +209,17 @@ def test_gauges_of_workers_are_summed_but_information_and_ages_are_not():
     ]
     names = [line.split()[2] for line in Figures().text(both).splitlines() if "# TYPE" in line]
     assert len(names) == len(set(names)), "each family stands once"
+
+
+def test_what_each_worker_has_alike_is_not_added_up():
+    both = joined(
+        [
+            ("arm_share", "…", {"arm": "challenger"}, 0.25),
+            ("rollout_step", "…", {}, 1),
+            ("rollout_info", "…", {}, 1),
+            ("arm_share", "…", {"arm": "challenger"}, 0.5),
+            ("rollout_step", "…", {}, 2),
+            ("rollout_info", "…", {}, 1),
+        ]
+    )
+    assert [value for *_, value in both] == [0.5, 2, 1]

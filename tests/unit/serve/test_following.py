@@ -1,5 +1,6 @@
 """What serves of a model while a rollout is open in its ledger."""
 
+import json
 import logging
 from dataclasses import replace
 
@@ -370,3 +371,40 @@ def test_a_challenger_that_needs_other_columns_takes_no_traffic(make_slot):
     assert fitted(make_slot(1, answer, wide), make_slot(2, answer, narrow)) is not None
     with pytest.raises(ModelRefused, match="it needs column 'z'"):
         fitted(make_slot(1, answer, narrow), make_slot(2, answer, wide))
+
+
+# what is told -----------------------------------------------------------------------------------
+
+
+def test_the_figures_and_the_status_say_how_a_rollout_stands(served, ask):
+    from lifecycle.serve.building import build
+
+    write(served, state.begun(SPEC))
+    built = build(served, ("churn", "late"))
+    try:
+        (model, other) = json.loads(ask(built.app, "GET", "/status")[2])["models"]
+        shares = [(arm["arm"], arm["version"], arm["share"]) for arm in model["serving"]]
+        assert shares == [("champion", 1, 0.75), ("challenger", 2, 0.25)]
+        assert model["rollout"] == {
+            "rollout": 1,
+            "strategy": "canary",
+            "status": "running",
+            "step": 0,
+            "withheld": "",
+        }
+        assert "rollout" not in other
+        text = ask(built.app, "GET", "/metrics")[2].decode()
+        assert 'arm_share{model="churn",version="2",arm="challenger"} 0.25' in text
+        assert 'arm_share{model="late",version="1",arm="champion"} 1.0' in text
+        labels = 'model="churn",rollout="1",strategy="canary"'
+        assert f'rollout_info{{{labels},status="running"}} 1' in text
+        assert f"rollout_step{{{labels}}} 0" in text
+        assert "rollout_withheld_info{" not in text
+        cuts.cut(served.log.dir, "churn", 1, "too slow")
+        built.look()
+        (model, _) = json.loads(ask(built.app, "GET", "/status")[2])["models"]
+        assert model["rollout"]["withheld"] == "cut on this machine: too slow"
+        text = ask(built.app, "GET", "/metrics")[2].decode()
+        assert 'rollout_withheld_info{model="churn",reason="cut on this machine: too slow"}' in text
+    finally:
+        built.close()

@@ -62,10 +62,19 @@ def test_an_alias_of_a_served_model_asks_for_a_look(hooks, heard, action):
     assert heard == ["look"]
 
 
+@pytest.mark.parametrize("action", ["set", "deleted"])
+def test_a_rollout_that_moves_asks_for_a_look(hooks, heard, action):
+    body = event("model_version_tag", action, key="lifecycle.rollout", value="running: step 1")
+    assert hooks.take(delivered(body), body, now=NOW) is True
+    assert heard == ["look"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
         event(name="other"),
+        event("model_version_tag", "set", key="lifecycle.stage", value="staging"),
+        event("model_version_tag", "set", key="lifecycle.rollout", name="other"),
         event(entity="model_version"),
         event(entity="registered_model"),
         event(entity="prompt_alias"),
