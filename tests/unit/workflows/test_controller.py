@@ -182,6 +182,7 @@ def test_a_decision_under_an_older_lease_is_not_written(served, client, tried, a
 
 
 @pytest.mark.usefixtures("tried")
+@pytest.mark.slow
 def test_a_controller_that_stays_takes_the_lease_and_gives_it_back(served, client):
     ending = threading.Event()
     shown = []
@@ -208,6 +209,7 @@ def test_a_challenger_that_is_deleted_ends_it(served, client, tried):
     assert status(served).rollout.status == "aborted"
 
 
+@pytest.mark.slow
 def test_an_alias_that_is_moved_by_hand_holds_it(served, client, tried, answer):
     answer(served, tried, **GOOD)
     client.set_registered_model_alias("churn", "challenger", "1")

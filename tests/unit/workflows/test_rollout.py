@@ -199,6 +199,7 @@ def test_a_start_that_was_killed_before_its_entry_leaves_no_open_run(serving, cl
     assert (run.info.status, run.data.tags["lifecycle.rollout.status"]) == ("KILLED", "never began")
 
 
+@pytest.mark.slow
 def test_what_a_retraining_made_is_rolled_out(serving, client, second):
     config = serving.with_values(gates__use=("size",), rollout__guards=("errors",))
     assert _roll_out(config, second, "drift") == ""
@@ -233,6 +234,7 @@ def test_a_retraining_begins_a_rollout(serving, client, make_churn):
     assert aliases(client)["challenger"] == later.version.version, "the later one"
 
 
+@pytest.mark.slow
 def test_a_plan_moves_nothing_and_knows_the_logged_traffic(serving, client, answer):
     before = Ledger(client, "churn").entries()
     given = {"steps": (5, 50), "guards": ("errors", "label_error")}
