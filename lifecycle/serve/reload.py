@@ -3,6 +3,8 @@
 >>> Watch(Config(), Engine(SlotTable(), secret=b"s" * 32), ("churn",)).refs
 (ModelRef(name='churn', version=None, alias='champion'),)
 
+`following.py` says what is to serve of each reference: the champion, or a rollout's plan.
+
 A version takes traffic only after it was loaded, verified and has answered; one that cannot stays
 out, the old one stays in, and the reason stands in /metrics and the log. While the registry does
 not answer, what is loaded keeps serving, and a start falls back to the last good local copy.
