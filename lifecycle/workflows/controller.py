@@ -32,7 +32,7 @@ from lifecycle.errors import (
     RegistryUnavailable,
 )
 from lifecycle.records import Entry, Look, Outcome, Rollout, RolloutStatus
-from lifecycle.records.rollouts import ABORTED, HELD
+from lifecycle.records.rollouts import ABORTED, HELD, ROLLED_BACK
 from lifecycle.rollout import state
 from lifecycle.stores import cuts, registry, rollout_runs
 from lifecycle.stores.ledger import draft
@@ -307,6 +307,8 @@ def _odd(warnings: Sequence[str]) -> str:
 def _over(rollout: Rollout) -> Look:
     why = f": {rollout.reason}" if rollout.reason else ""
     found = _nothing(rollout, f"rollout {rollout.seq} has ended, {rollout.status}{why}")
+    if rollout.status == ROLLED_BACK:  # whoever did it: exit code 2 for whoever waits for the end
+        return replace(found, action="rollback", outcome=Outcome.FAIL)
     return replace(found, action="finish", outcome=Outcome.PASS)
 
 

@@ -22,6 +22,9 @@ def _back(story, server, rollout):
     status = story.project.rollout_status()
     assert status.rollout.status == "rolled back"
     assert status.exit_code == 2
+    again = story.project.rollout_look()  # of whoever waits for the end
+    assert (again.action, again.exit_code) == ("rollback", 2)
+    assert len(story.entries("end")) == 1
 
 
 def test_harm_to_one_carrier_is_seen_by_its_segment(tell_story, trained_all):
