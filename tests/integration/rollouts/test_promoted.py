@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_good_challenger_reaches_everybody(tell_story, trained_once):
     story = tell_story(trained_once, rollout__hold_back=0.0)
