@@ -89,9 +89,13 @@ class Watched:
 
     @property
     def certify(self) -> bool:
-        """Whether a step-up waits for its certificate."""
+        """Whether a step-up waits for its certificate.
+
+        Rows of one value do not: they can only take a version back. All rows vouch for them
+        together, where the certificate of a rare value alone would hold up a step for months.
+        """
         ratio = self.kind == "event" or self.guard.log  # of what else is a margin of times worse?
-        return self.guard.certify and ratio
+        return self.guard.certify and ratio and not self.column
 
     def values(self, rows: "pl.DataFrame") -> "pl.Series":
         """One value a row: true for an event, or a number; null leaves the row out.

@@ -272,11 +272,9 @@ def _said(
         if one.requests is None:
             notes.append(f"the {share} step never ends: {one.guard} gives no certificate")
         elif one.days is not None and one.days > LONG and per_day is not None:
-            rare = f"leave out {one.guard}, which is rare, or " if "=" in one.guard else ""
             fix = "begin with larger steps" if len(spec.steps) > 1 else "it needs more traffic"
             notes.append(
-                f"at {per_day:,.0f} requests a day the {share} step takes {_long(one.days)}:"
-                f" {rare}{fix}"
+                f"at {per_day:,.0f} requests a day the {share} step takes {_long(one.days)}: {fix}"
             )
     whole = math.fsum(one.days or 0.0 for one in steps)
     if spec.steps and whole > 0.0 and all(one.days is not None for one in steps):

@@ -132,10 +132,31 @@ def test_every_certifying_guard_must_certify():
 
 
 def test_a_reason_to_wait_names_a_few_guards():
-    spec = replace(CANARY, guards=tuple(f"errors:carrier={name}" for name in "abcdef"))
+    spec = replace(CANARY, guards=tuple(f"latency<={limit}" for limit in range(6)))
     reason = decide(rollout_of(spec), [], now=LATER).reason
-    assert reason.count("errors:carrier=") == 3
+    assert reason.count("latency<=") == 3
     assert reason.endswith("; and 3 more guards")
+
+
+def test_a_step_does_not_wait_for_the_certificate_of_one_value():
+    counts = counted((19_000, 380), (1_000, 20))
+    asked = replace(CANARY, guards=("errors", "errors:carrier=UA"))
+    rare = [replace(item, guard="errors:carrier=UA", units=2, events=0) for item in counts]
+    look = decide(rollout_of(asked), [*counts, *rare], now=LATER)
+    assert look.action == "step"
+    assert look.evidence[-1].certificate is None
+
+
+def test_harm_to_the_rows_of_one_value_takes_a_version_back():
+    counts = counted((19_000, 380), (1_000, 20))
+    asked = replace(CANARY, guards=("errors", "errors:carrier=UA"))
+    harm = [
+        replace(item, guard="errors:carrier=UA", units=units, events=events)
+        for item, (units, events) in zip(counts[-2:], [(950, 19), (50, 40)], strict=True)
+    ]
+    look = decide(rollout_of(asked), [*counts, *harm], now=LATER)
+    assert look.action == "rollback"
+    assert "errors:carrier=UA" in look.reason
 
 
 def test_requests_that_fall_otherwise_than_planned_hold_it_before_anything_else():

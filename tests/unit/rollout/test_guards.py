@@ -199,6 +199,11 @@ def test_only_ratios_are_certified():
     assert parse("latency<=5").certify
 
 
+def test_rows_of_one_value_hold_no_step_up():
+    assert not parse("errors:carrier=UA").certify
+    assert not parse("latency:carrier<=5").certify
+
+
 def test_ones_own_function_counts_events():
     assert values("mine.guards:refunds", prediction=[5, 11, None]) == [False, True, None]
     assert values("mine.guards:amounts<=10", prediction=[5, 11]) == [False, True]

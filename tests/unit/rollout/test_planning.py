@@ -200,10 +200,10 @@ def test_a_guard_without_events_certifies_by_its_rate():
 
 
 def test_segments_and_labels_count_by_their_reach():
-    spec = replace(ONE, guards=("errors:carrier=UA",))
+    spec = replace(ONE, guards=("errors:carrier=UA",), step_seconds=86400.0)
     rates = {"errors:carrier=UA": 0.02}
-    whole = forecast(spec, rates=rates, per_day=None)
-    part = forecast(spec, rates=rates, per_day=None, reach={"errors:carrier=UA": 0.1})
+    whole = forecast(spec, rates=rates, per_day=1e9)
+    part = forecast(spec, rates=rates, per_day=1e9, reach={"errors:carrier=UA": 0.1})
     assert part.harms[1].requests == pytest.approx(10 * whole.harms[1].requests, rel=0.03)
     note = "errors:carrier=UA: only requests of carrier UA count; how many these are is not known"
     assert note in whole.notes
