@@ -150,8 +150,8 @@ class Look(Record):
 
     @property
     def exit_code(self) -> int:
-        """2 when it is rolled back or held, 3 when the evidence is not enough yet, else 0."""
-        if self.action in ("rollback", "hold"):
+        """2 when it is rolled back, held or broken off, 3 without enough evidence yet, else 0."""
+        if self.action in ("rollback", "hold") or self.outcome is Outcome.FAIL:
             return 2
         return EXIT_CODES[Outcome.UNSURE] if self.action == "wait" else 0
 

@@ -260,8 +260,7 @@ class Watch:
 
         me.ledger.append(decide)
         self.rollout = followed(self.config, me.client, rollout.seq)
-        outcome = Outcome.FAIL if action == "hold" else Outcome.UNSURE
-        return replace(_nothing(self.rollout, why), action=action, outcome=outcome)
+        return replace(_nothing(self.rollout, why), action=action, outcome=Outcome.FAIL)
 
     def _alone(self, known: Rollout, error: LifecycleError) -> Look:
         """Count without the registry; a proven harm is cut here."""

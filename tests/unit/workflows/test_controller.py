@@ -205,6 +205,7 @@ def test_a_challenger_that_is_deleted_ends_it(served, client, tried):
     client.delete_model_version("churn", "2")
     found = look(served)
     assert found.reason == "version 2 was deleted from MLflow"
+    assert found.exit_code == 2
     assert events(client, tried.seq) == ["start", "end"]
     assert status(served).rollout.status == "aborted"
 
