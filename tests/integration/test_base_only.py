@@ -76,6 +76,7 @@ def folder(new_world: Path, make_churn) -> Path:
     return new_world
 
 
+@pytest.mark.slow
 def test_each_verb_works_or_names_its_extra(folder: Path) -> None:
     asked = json.dumps([[arguments, environment] for arguments, environment, *_ in STEPS])
     done = subprocess.run(

@@ -72,6 +72,7 @@ def killed(forked, folder, life, seconds, how):
 
 
 @pytest.mark.parametrize("how", ["within", "apart"])
+@pytest.mark.slow
 def test_every_acknowledged_row_of_a_batch_is_in_the_log_exactly_once(tmp_path, how, forked):
     rng = random.Random(how)
     log = PredictionLog(tmp_path)

@@ -138,6 +138,7 @@ def test_autolog_makes_no_runs_of_our_fits(config, make_churn):
 
 
 @pytest.mark.usefixtures("over_http")
+@pytest.mark.slow
 def test_json_over_http_is_all_that_stands_on_standard_output(make_churn, tmp_path):
     make_churn(400).to_parquet(tmp_path / "f.parquet", index=False)
     done = subprocess.run(

@@ -79,6 +79,7 @@ def test_no_python_version_is_named():
     assert environment == {"dependencies": ["-c constraints.txt", ".[all]"]}
 
 
+@pytest.mark.slow
 def test_train_runs_in_the_environment_at_hand(project, churn, tmp_path):
     churn.to_parquet(tmp_path / "churn.parquet")
     done = run(project, "train", manager="local", data="churn.parquet", **CHURN)

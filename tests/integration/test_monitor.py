@@ -200,6 +200,7 @@ def test_a_table_does_not_move_the_window_of_the_log(serving, make_churn):
     assert monitor(serving.config).drift.current_rows == 300
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_check_each_window_once(serving, make_churn):
     live = make_churn(288, seed=1, start="2025-03-03").drop(columns="churned")
     score(serving.config, "churn", live)

@@ -155,6 +155,7 @@ except LogError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_next_run_finishes(plain, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "ROWS", 1000)
     source, output = tmp_path / "in.parquet", tmp_path / "out.csv"

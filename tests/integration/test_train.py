@@ -234,6 +234,7 @@ except LifecycleError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_clear_error(config):
     program = FULL.format(tests=str(Path(__file__).parents[1]))
     done = subprocess.run(
