@@ -25,7 +25,6 @@ same few keys raise the rate of requests more than that of keys.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -39,30 +38,11 @@ from lifecycle.rollout.evidence import (
     log_e_sample,
     ratio_interval,
 )
+from lifecycle.rollout.guards import Guard, Watched
 from lifecycle.rollout.numbers import difference_interval, log_e_difference
 
 ASSIGNMENT = "assignment"  # the name of the sample-ratio check among the guards
 ASSIGNMENT_ALPHA = 0.001
-
-
-class GuardLike(Protocol):
-    """What is asked of `lifecycle.rollout.guards.Guard`."""
-
-    @property
-    def worse(self) -> int:
-        """1 when more is worse, -1 when less is, 0 when either is."""
-
-    @property
-    def log(self) -> bool:
-        """Whether numbers are logarithms."""
-
-    @property
-    def negligible(self) -> float:
-        """A rate of events that counts as none."""
-
-    @property
-    def slight(self) -> float:
-        """Of logarithms: how much more than the champion's mean, in its unit, counts as none."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +54,8 @@ class _Asked:
     margin: float | None  # None: no certificate
 
 
-class WatchedLike(Protocol):
-    """What is asked of `lifecycle.rollout.guards.Watched`."""
-
-    @property
-    def guard(self) -> GuardLike:
-        """The guard."""
-
-    @property
-    def text(self) -> str:
-        """As in the spec and the tallies."""
-
-    @property
-    def kind(self) -> str:
-        """`event` or `number`."""
-
-    @property
-    def certify(self) -> bool:
-        """Whether a step-up waits for its certificate."""
-
-
 def weigh(
-    spec: RolloutSpec, step: int, tallies: Sequence[Tally], guards: Sequence[WatchedLike]
+    spec: RolloutSpec, step: int, tallies: Sequence[Tally], guards: Sequence[Watched]
 ) -> tuple[GuardEvidence, ...]:
     """What the counts prove of each guard in each challenger's arm, guards first.
 
@@ -234,7 +194,7 @@ HARM: dict[int, Side] = {1: "above", -1: "below", 0: "both"}
 
 def _event(
     asked: _Asked,
-    watched: WatchedLike,
+    watched: Watched,
     arm: str,
     ours: dict[Place, Tally],
     theirs: dict[Place, Tally],
@@ -272,7 +232,7 @@ def _event(
 
 
 def event_certificate(
-    steps: Sequence[Counts], units: int, events: int, margin: float, guard: GuardLike
+    steps: Sequence[Counts], units: int, events: int, margin: float, guard: Guard
 ) -> float:
     """Evidence that events are at most `margin` times as frequent, or as good as never happen.
 
@@ -303,7 +263,7 @@ def event_certificate(
 
 def _number(
     asked: _Asked,
-    watched: WatchedLike,
+    watched: Watched,
     arm: str,
     ours: dict[Place, Tally],
     theirs: dict[Place, Tally],
@@ -338,7 +298,7 @@ def _number(
     )
 
 
-def _slack(guard: GuardLike, mean: float | None) -> float:
+def _slack(guard: Guard, mean: float | None) -> float:
     """Which difference of logarithms is slight: half as much again of nearly nothing harms nobody.
 
     It rests on the champion's mean, which is known far better than the difference.
