@@ -53,6 +53,11 @@ class _Asked:
     sharing: int  # guards times arms, which share alpha
     margin: float | None  # None: no certificate
 
+    @property
+    def harm_limit(self) -> float:
+        """Evidence that proves harm."""
+        return math.log(self.sharing / self.alpha)
+
 
 def weigh(
     spec: RolloutSpec, step: int, tallies: Sequence[Tally], guards: Sequence[Watched]
@@ -204,14 +209,14 @@ def _event(
     champion_units, champion_events = _sum(theirs)
     estimate, low, high = ratio_interval(steps, asked.alpha / asked.sharing)
     told = not math.isnan(estimate)
+    harm = log_e(steps, against=1.0, side=HARM[guard.worse])
+    low, high = _without(low, high, 1.0, worse=guard.worse if harm >= asked.harm_limit else 0)
     certificate = None
     if asked.margin is not None:
         certificate = event_certificate(steps, units, events, asked.margin, guard)
     return _judged(
         asked,
-        f"{estimate:.3g} times the rate [{low:.3g}, {high:.3g}]"
-        if told
-        else "no events to compare",
+        _ratio(estimate, low, high, events) if told else "no events to compare",
         GuardEvidence(
             watched.text,
             arm,
@@ -225,7 +230,7 @@ def _event(
             ratio=estimate if told else None,
             low=low if told else None,
             high=high if told else None,
-            harm=log_e(steps, against=1.0, side=HARM[guard.worse]),
+            harm=harm,
             certificate=certificate,
         ),
     )
@@ -273,6 +278,8 @@ def _number(
     low, high = difference_interval(s, v, w, asked.alpha / asked.sharing)
     told = w > 0.0
     slack = _slack(guard, _mean(theirs))
+    harm = log_e_difference(s, v, w, against=slack, side=HARM[guard.worse])
+    low, high = _without(low, high, slack, worse=guard.worse if harm >= asked.harm_limit else 0)
     certificate = None
     if asked.margin is not None:
         margin = max(math.log(asked.margin), slack)
@@ -292,10 +299,17 @@ def _number(
             ratio=s / w if told else None,
             low=low if told else None,
             high=high if told else None,
-            harm=log_e_difference(s, v, w, against=slack, side=HARM[guard.worse]),
+            harm=harm,
             certificate=certificate,
         ),
     )
+
+
+def _without(low: float, high: float, harmless: float, *, worse: int) -> tuple[float, float]:
+    """An interval without what the proof of harm, which looks to one side only, has refuted too."""
+    if worse > 0:
+        return max(low, harmless), max(high, harmless)
+    return (min(low, harmless), min(high, harmless)) if worse < 0 else (low, high)
 
 
 def _slack(guard: Guard, mean: float | None) -> float:
@@ -315,6 +329,12 @@ def number_certificate(s: float, v: float, w: float, margin: float, worse: int) 
     return {1: lower, -1: upper}.get(worse, min(lower, upper))
 
 
+def _ratio(estimate: float, low: float, high: float, events: int) -> str:
+    if math.isinf(estimate):
+        return f"{events:,} where the champion has none, at least {low:.3g} times the rate"
+    return f"{estimate:.3g} times the rate [{low:.3g}, {high:.3g}]"
+
+
 def _difference(estimate: float, low: float, high: float, logs: bool) -> str:
     if logs:
         times = (math.exp(min(item, 700.0)) for item in (estimate, low, high))
@@ -325,11 +345,10 @@ def _difference(estimate: float, low: float, high: float, logs: bool) -> str:
 def _judged(asked: _Asked, told: str, found: GuardEvidence) -> GuardEvidence:
     """With its limits, its outcome and what that means."""
     margin = asked.margin
-    harm_limit = math.log(asked.sharing / asked.alpha)
     limit = math.log(1.0 / asked.alpha) if margin is not None else 0.0
     certified = found.certificate is not None and found.certificate >= limit
     what = f"{found.guard}: {told}"
-    if found.harm >= harm_limit:
+    if found.harm >= asked.harm_limit:
         outcome, reason = Outcome.FAIL, f"{what}, which is proven to be worse"
     elif certified:
         outcome, reason = Outcome.PASS, f"{what}, proven to be no more than {margin:g} times worse"
@@ -340,7 +359,7 @@ def _judged(asked: _Asked, told: str, found: GuardEvidence) -> GuardEvidence:
         reason = f"{what}, neither harm nor less than {margin:g} times worse is proven"
     return replace(
         found,
-        harm_limit=harm_limit,
+        harm_limit=asked.harm_limit,
         certificate_limit=limit,
         margin=margin,
         outcome=outcome,

@@ -80,6 +80,30 @@ def test_a_harmful_challenger_fails_with_every_figure():
     assert found.reason.endswith("which is proven to be worse")
 
 
+@few
+@given(events=st.integers(0, 60), champion=st.integers(0, 200))
+def test_an_interval_never_contradicts_a_proof_of_harm(events, champion):
+    found = weigh(CANARY, 0, counted(0, (1000, events), (9000, champion)), [ERRORS])[0]
+    if found.outcome is Outcome.FAIL:
+        assert 1.0 <= found.low <= found.ratio <= found.high
+    less = replace(parse("label<=0"), guard=replace(parse("label<=0").guard, worse=-1))
+    tallies = counted(0, (1000, events), (9000, champion), guard="label<=0")
+    rarer = weigh(CANARY, 0, tallies, [less])[0]
+    if rarer.outcome is Outcome.FAIL:
+        assert rarer.low <= rarer.ratio <= rarer.high <= 1.0
+
+
+def test_events_where_the_champion_has_none_are_told_as_such():
+    found = weigh(CANARY, 0, counted(0, (1000, 3), (9000, 0)), [ERRORS])[0]
+    assert found.reason.startswith("errors: 3 where the champion has none, at least 1 times")
+
+
+def test_a_proven_delay_is_longer_than_what_counts_as_none():
+    found = weigh(CANARY, 0, latencies(by=0.2), [LATENCY])[0]
+    assert found.outcome is Outcome.FAIL
+    assert math.log1p(0.5 * math.exp(-found.champion_rate)) <= found.low < found.ratio < found.high
+
+
 def test_an_equal_challenger_gets_its_certificate():
     found = weigh(CANARY, 0, EQUAL, [ERRORS])[0]
     assert found.outcome is Outcome.PASS
