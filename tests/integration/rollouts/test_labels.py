@@ -25,7 +25,8 @@ def test_late_replayed_and_forged_labels(tell_story, trained_once):
     story = tell_story(trained_once)
     with story.server() as server:
         before = server.burst(story.rows(300))
-        story.start("good", steps=(20, 50, 100), guards=("label_error",))
+        # no look steps up by itself
+        story.start("good", steps=(20, 50, 100), guards=("label_error",), step_minutes=60)
         server.reaches(0.2)
         early, late = server.burst(story.rows(600)), server.burst(story.rows(600))
         server.tell(early)

@@ -39,7 +39,8 @@ def test_the_registry_is_stopped_in_the_middle(tell_story, trained_all, registry
     champion = story.versions["champion"]
     with story.server() as server:
         server.burst(story.rows(1000))
-        story.start("harmful", steps=(25, 50, 100), guards=("label_error:carrier",))
+        guards = ("label_error", "label_error:carrier")
+        story.start("harmful", steps=(25, 50, 100), guards=guards)
         server.reaches(0.25)
         process = controller()
         _until(lambda: story.entries("lease"))

@@ -181,8 +181,14 @@ def test_a_shadow_has_its_own_alias(serving, client):
 
 @pytest.mark.slow
 def test_segments_are_expanded_with_the_champions_reference(serving):
-    found = start(serving, "churn/2", steps=(50,), guards=("errors:plan",), **FORCED)
-    assert sorted(found.spec.guards) == [f"errors:plan={it}" for it in ("basic", "plus", "pro")]
+    found = start(serving, "churn/2", steps=(50,), guards=("errors", "errors:plan"), **FORCED)
+    plans = [f"errors:plan={it}" for it in ("basic", "plus", "pro")]
+    assert sorted(found.spec.guards) == ["errors", *plans]
+
+
+def test_values_of_a_column_alone_certify_no_step(serving):
+    with pytest.raises(ConfigError, match="none of its guards gives a certificate"):
+        start(serving, "churn/2", steps=(50,), guards=("errors:plan",), **FORCED)
 
 
 @pytest.mark.slow
