@@ -30,7 +30,7 @@ class Expected:
 
     Attributes:
         watched: the guard.
-        rate: the champion's, of numbers the mean.
+        rate: the champion's, of numbers the mean; of logarithms not a number where none is known.
         reach: units of it a request; below 1 where only some requests count.
         spread: the standard deviation of numbers.
     """
@@ -121,7 +121,8 @@ def expected(
     if guard.log:
         if spread is None:
             note = note or f"{text}: its logarithm is assumed to be spread by {LOG_SPREAD:g}"
-        return Expected(watched, rate or 0.0, part, spread or LOG_SPREAD), note
+        known = math.nan if rate is None else rate  # logarithms differ whatever they are
+        return Expected(watched, known, part, spread or LOG_SPREAD), note
     if spread is None and rate is not None and 0.0 < rate < 1.0:
         spread = math.sqrt(rate * (1.0 - rate))
         note = note or f"{text}: taken for a share of yes and no, for which its spread is known"

@@ -220,8 +220,10 @@ def _unknown(text: str) -> Forecast:
     return Forecast(text, None, RATIOS[0], None, kind=parse(text).kind)
 
 
-def _rate(one: Expected) -> float:
+def _rate(one: Expected) -> float | None:
     """As people read it: of a logarithm the value itself."""
+    if math.isnan(one.rate):
+        return None
     return math.exp(min(one.rate, 700.0)) if one.watched.guard.log else one.rate
 
 

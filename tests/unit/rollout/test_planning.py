@@ -220,6 +220,12 @@ def test_a_reach_of_nothing_finds_nothing():
     assert "the 5 % step never ends: errors gives no certificate" in found.notes
 
 
+def test_a_latency_that_was_never_logged_is_not_known():
+    found = forecast(replace(ONE, guards=("latency",)), rates={}, per_day=None)
+    assert {one.rate for one in found.harms} == {None}
+    assert all(one.requests for one in found.harms), "times longer, whatever it is"
+
+
 def test_a_latency_is_shown_as_it_is_and_its_spread_is_assumed_unless_it_is_known():
     spec = replace(ONE, guards=("latency",))
     rates = {"latency": math.log(20.0)}
