@@ -131,6 +131,7 @@ def test_a_hand_moved_alias_is_found_and_mended(model):
     assert alias_warnings(client, name) == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_in_between_is_an_answer_and_no_hang(model, mlflow_process):
     config, client = model
     group = mlflow_process[1]

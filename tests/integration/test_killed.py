@@ -111,8 +111,8 @@ print(json.dumps({"total": total, "points": reached}))
 """
 
 
-# a seeded sample of the points for `make test`, a larger one for `make check-all`
-points = pytest.mark.parametrize("most", [3, pytest.param(20, marks=pytest.mark.slow)])
+# a seeded sample of the points; of a promotion a small one for `make test` as well
+points = pytest.mark.parametrize("most", [pytest.param(20, marks=pytest.mark.slow)])
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def consistent(config):
     return client, entries
 
 
-@points
+@pytest.mark.parametrize("most", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_promote_killed_at_every_write(most, config, client, make, kill):
     for slope in (1.0, 2.0):
         version = make(slope)
@@ -344,7 +344,6 @@ def test_train_killed_all_over(most, churn, tmp_path, kill):
         assert artifacts.holdout(client, found[-1]).shape[0] > 0
 
 
-@pytest.mark.slow
 @points
 def test_monitor_killed_all_over(most, config, make_churn, kill, webhook):
     from lifecycle.workflows.monitor import monitor

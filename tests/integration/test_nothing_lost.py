@@ -262,6 +262,7 @@ def hanging(config):
     return config
 
 
+@pytest.mark.slow
 def test_a_call_that_never_returns_is_given_up(hanging, server):
     limits = {"serve__timeout_seconds": 4.0, "serve__drain_seconds": 0.2}
     with server(hanging, 1, models__allow_pickle=True, **limits) as (process, address, lines):
