@@ -7,7 +7,8 @@
 ['0.05 better than the champion (0.8000) is asked for']
 
 An `mlflow.models.MetricThreshold` is read by its attributes. The rules are those of
-`mlflow.validate_evaluation_results`: figures are compared as they are, without intervals.
+`mlflow.validate_evaluation_results` since MLflow 3.17 (before, shares of negative figures had their
+sign turned): figures are compared as they are, without intervals.
 """
 
 from collections.abc import Callable, Mapping

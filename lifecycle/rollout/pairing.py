@@ -43,6 +43,8 @@ def tallied(
     """
     import polars as pl
 
+    if pairs.is_empty():
+        return ()
     limits = {**LIMITS, **limits}
     missing = [name for name in COLUMNS if name not in pairs.columns]
     pairs = pairs.with_columns(pl.lit(None).alias(name) for name in missing)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from lifecycle.errors import ConfigError
 from lifecycle.gates import GateInput, run
@@ -133,6 +134,8 @@ def test_verdict_is_that_of_mlflow(
     threshold, step, share, greater = wanted
     if threshold is None and step is None and share is None:
         return
+    if share is not None and before < 0 and Version(mlflow.__version__) < Version("3.17"):
+        return  # it took shares of negative figures with their sign
     item = MetricThreshold(
         threshold=threshold,
         min_absolute_change=step,
