@@ -110,7 +110,7 @@ class Figures:
 
     def _arms(self, family: Callable[[str, str, str], str]) -> Iterator[str]:
         """What each arm did; of an arm that met nobody nothing."""
-        met = [item for item in list(self.arms.items()) if any(item[1])]
+        met = [item for item in self.arms.copy().items() if any(item[1])]
         for place, (short, about) in enumerate(_ARMS.items()):
             name = family(short, "counter", about)
             for (model, version, arm, step), counts in met:
@@ -119,6 +119,9 @@ class Figures:
 
     def text(self, gauges: Iterable[tuple[str, str, Labels, float]] = ()) -> str:
         """The figures in Prometheus' text format.
+
+        What other threads count is copied at once: `list(….items())` makes a pair for each item,
+        between two of which a collection of garbage may let another thread run.
 
         Args:
             gauges: name, help, labels and value of what is not counted here.
@@ -152,15 +155,15 @@ class Figures:
         name = family("not_logged_rows_total", "counter", "Rows answered that are not in the log.")
         lines.append(_line(name, {}, self.not_logged))
         name = family("swaps_total", "counter", "Versions that took another's place.")
-        lines.extend(_line(name, {"model": key}, count) for key, count in list(self.swaps.items()))
+        lines.extend(_line(name, {"model": key}, count) for key, count in self.swaps.copy().items())
         name = family("swap_failures_total", "counter", "Versions that could not be loaded.")
         lines.extend(
-            _line(name, {"model": key}, count) for key, count in list(self.swap_failures.items())
+            _line(name, {"model": key}, count) for key, count in self.swap_failures.copy().items()
         )
         name = family("refused_version_info", "gauge", "Why a model's newest version waits.")
         lines.extend(
             _line(name, {"model": key, "reason": reason}, 1)
-            for key, reason in list(self.reasons.items())
+            for key, reason in self.reasons.copy().items()
         )
         name = family("registry_failures_total", "counter", "Times the registry did not answer.")
         lines.append(_line(name, {}, self.polls_failed))

@@ -174,6 +174,7 @@ def names(guards: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for guard in guards:
         plain = _REFUSED.sub("_", guard.replace("<=", " to ").replace("=", " is "))[:200]
+        plain = plain if plain.strip(".") else "_"  # MLflow takes it for a path
         taken = sum(1 for item in found.values() if item == plain or item.startswith(f"{plain} "))
         found[guard] = f"{plain} {taken + 1}" if plain in found.values() else plain
     return found

@@ -1,7 +1,7 @@
 """The run of a rollout: its series as they come back, its end, and names that MLflow takes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.records import Arm, GuardEvidence, Look, Rollout, RolloutSpec, Tally
@@ -89,6 +89,8 @@ def test_only_runs_that_no_entry_names_are_abandoned(client, rollout):
 
 
 @settings(max_examples=60, deadline=None)
+@example(["."])
+@example(["..", ".", "_"])
 @given(st.lists(st.text(min_size=1, max_size=12), max_size=8, unique=True))
 def test_each_guard_has_a_name_of_its_own_that_mlflow_takes(guards):
     from mlflow.utils.validation import _validate_metric_name
