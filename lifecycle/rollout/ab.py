@@ -12,12 +12,11 @@ comparisons with that one share alpha: each of two arms is made at alpha / (arms
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lifecycle.errors import ConfigError
 from lifecycle.records import GuardEvidence, Outcome, Rollout, RolloutSpec, Tally
 from lifecycle.rollout.allocation import best, shares, worth
 from lifecycle.rollout.events import told
 from lifecycle.rollout.guards import Watched, parse
-from lifecycle.rollout.plan import check_metric, check_shares
+from lifecycle.rollout.plan import check_metric, check_no_steps, check_shares
 from lifecycle.rollout.strategies import Given, Strategy, Verdict
 from lifecycle.rollout.weighing import weigh
 
@@ -32,12 +31,7 @@ def check(spec: RolloutSpec) -> None:
     Raises:
         ConfigError: says which, and what to write.
     """
-    if spec.steps:
-        raise ConfigError(
-            "the shares of a test are those of its arms, it has no steps",
-            where=spec.name,
-            fix="leave the steps out, or use --strategy canary",
-        )
+    check_no_steps(spec, "the shares of a test are those of its arms, it has no steps")
     check_shares(spec)
     check_metric(spec)
 

@@ -85,6 +85,16 @@ def cut_margins(margins: Sequence[float], steps: Sequence[float]) -> tuple[float
     return tuple(margins[-len(steps) :]) if steps else ()
 
 
+def check_no_steps(spec: RolloutSpec, why: str) -> None:
+    """Refuse steps where a strategy has none.
+
+    Raises:
+        ConfigError: says why it has none.
+    """
+    if spec.steps:
+        raise ConfigError(why, where=spec.name, fix="leave the steps out, or use --strategy canary")
+
+
 def check_steps(spec: RolloutSpec) -> None:
     """Refuse steps and margins that no rollout in steps could follow."""
     where = spec.name

@@ -11,6 +11,7 @@ from lifecycle.errors import ConfigError
 from lifecycle.named import nearest
 from lifecycle.records import GuardEvidence, Outcome, Rollout, RolloutSpec, Tally
 from lifecycle.rollout.events import SHADOW as ARM
+from lifecycle.rollout.plan import check_no_steps
 from lifecycle.rollout.shadowing import LIMITS, judge
 from lifecycle.rollout.strategies import Given, Strategy, Verdict
 
@@ -23,12 +24,7 @@ def check(spec: RolloutSpec) -> None:
     Raises:
         ConfigError: says which, and what to write.
     """
-    if spec.steps:
-        raise ConfigError(
-            "a shadow answers nobody and so has no steps",
-            where=spec.name,
-            fix="leave the steps out, or use --strategy canary",
-        )
+    check_no_steps(spec, "a shadow answers nobody and so has no steps")
     if spec.arms[1].name != ARM:
         raise ConfigError(
             f"the arm of a shadow is {spec.arms[1].name!r}", where=spec.name, fix=f"name it {ARM!r}"
